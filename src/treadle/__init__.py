@@ -1,0 +1,1 @@
+"""An append-only, gap-free event log for every workflow, owned by one Trio actor each."""

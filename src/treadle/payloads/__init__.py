@@ -1,0 +1,53 @@
+"""Values to bytes and back: one JSON converter, deterministic, never pickle."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from treadle.errors import InvalidValueError
+
+__all__ = ["decode", "encode"]
+
+# Deterministic order, because a payload is compared byte by byte when an event is offered again: a dict
+# or a set built in another order must give the same bytes.
+_encoder = msgspec.json.Encoder(order="deterministic")
+_decoder = msgspec.json.Decoder()
+
+
+def encode(value: Any) -> bytes:
+    """Encode a value as JSON, the same bytes for equal values.
+
+    Args:
+        value: what msgspec can express in JSON: None, bool, int, float, str, bytes (as base64), list,
+            tuple, dict, attrs and dataclass instances, datetime, UUID.
+
+    Returns:
+        UTF-8 JSON with sorted keys.
+
+    Raises:
+        InvalidValueError: the value, or something inside it, has no JSON form.
+    """
+    try:
+        return _encoder.encode(value)
+    except (TypeError, ValueError, OverflowError, UnicodeEncodeError, RecursionError) as error:
+        raise InvalidValueError(f"a payload value has a JSON form, got one without: {error}") from error
+
+
+def decode(payload: bytes) -> Any:
+    """Decode JSON into plain values.
+
+    Args:
+        payload: UTF-8 JSON.
+
+    Returns:
+        None, bool, int, float, str, list or dict.
+
+    Raises:
+        InvalidValueError: the bytes are not one JSON document.
+    """
+    try:
+        return _decoder.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidValueError(f"a payload holds one JSON document, got something else: {error}") from error
