@@ -1,0 +1,185 @@
+"""How a store decides about one unit: the contract's rules over whatever a store can look up.
+
+Both our stores decide here, so they cannot differ; the SQLite store only when it must (a token lost its
+good, a key or a guard came along), because each question below costs it a look-up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from treadle.errors import ConflictError, FencedError, UsageError
+from treadle.events import WorkflowEvent, WorkflowId
+from treadle.log import Answer, check_batch, first_difference, judge, refusal
+from treadle.stores.contract import WRITTEN, Batch, Guard, Head, Outcome, Refused, Repeated, Unit
+
+UNIT_EVENTS_MAX: Final = 1_000_000
+"""A unit is one transaction; callers' own limits lie far below, this one only keeps memory bounded."""
+
+
+class View(Protocol):
+    """What can be asked about a store in the middle of its transaction."""
+
+    def head(self, workflow_id: WorkflowId) -> Head:
+        """Tell where a log stands."""
+
+    def stored(self, workflow_id: WorkflowId, from_seq: int, to_seq: int) -> Sequence[WorkflowEvent]:
+        """Read a stretch of a log."""
+
+    def keyed(self, workflow_id: WorkflowId, key: bytes) -> WorkflowEvent | None:
+        """Find the event that carries a key."""
+
+    def message_waits(self, workflow_id: WorkflowId, message_id: bytes) -> bool:
+        """Tell whether a message is in the mailbox and not taken."""
+
+    def epoch(self) -> int:
+        """Tell the newest runner's epoch."""
+
+
+def check_unit(unit: Unit) -> None:
+    """Refuse a unit that is wrong by itself.
+
+    Args:
+        unit: the unit.
+
+    Raises:
+        BatchError: a batch is empty, too long, or has a gap or a repeat inside.
+        UsageError: two batches for one log, or digests or keys that do not match the events.
+    """
+    logs = [batch.workflow_id for batch in unit.batches]
+    if len(set(logs)) < len(logs):
+        raise UsageError("a unit has at most one batch for each log; join the batches of a log")
+    for batch in unit.batches:
+        check_batch(batch.events, events_max=UNIT_EVENTS_MAX)
+        if len(batch.digests) != len(batch.events) or (batch.keys and len(batch.keys) != len(batch.events)):
+            raise UsageError("a batch has one digest, and one key or None, for each event; count them again")
+
+
+def judge_unit(unit: Unit, view: View) -> Outcome:
+    """Decide what becomes of a well-formed unit; nothing is changed here.
+
+    Args:
+        unit: the unit.
+        view: the store as it stands after the units before.
+
+    Returns:
+        `WRITTEN` when it is to be written, otherwise why not.
+    """
+    if unit.epoch is not None and unit.epoch < (current := view.epoch()):
+        return Refused(
+            FencedError(
+                f"epoch {unit.epoch} has been taken over by epoch {current}; this runner has to stop",
+                epoch=unit.epoch,
+                current_epoch=current,
+            )
+        )
+    if repeated := _known_key(unit, view):
+        return repeated
+    answers = [_judge_batch(batch, view) for batch in unit.batches]
+    stored = [answer.events[0] for answer in answers if isinstance(answer, Repeated)]
+    if stored and len(stored) == len(answers):
+        # Before the guards: a unit that is sent again has moved the heads it guards itself.
+        return Repeated(tuple(stored))
+    for answer, batch in zip(answers, unit.batches, strict=True):
+        if isinstance(answer, Refused):
+            return answer
+        if isinstance(answer, Repeated):
+            return _half_there(batch, view)
+    return _first_refusal(unit, view) or WRITTEN
+
+
+def _judge_batch(batch: Batch, view: View) -> Outcome:
+    head = view.head(batch.workflow_id)
+    first, last = batch.events[0].seq, batch.events[-1].seq
+    stored: list[WorkflowEvent] = []
+
+    def differs() -> int | None:
+        stored[:] = view.stored(batch.workflow_id, first, last)
+        return first_difference(batch.events, stored)
+
+    answer = judge(first, last, head.next_seq, head.first_kept_seq, differs)
+    if answer is Answer.REPEATED:
+        return Repeated((tuple(stored),))
+    if answer is Answer.APPEND and batch.digest_before != head.digest:
+        answer = Answer.CONFLICT
+    if answer is Answer.APPEND:
+        return _taken_key(batch, view) or WRITTEN
+    return Refused(
+        refusal(
+            answer,
+            batch.workflow_id,
+            batch.events,
+            next_seq=head.next_seq,
+            first_kept_seq=head.first_kept_seq,
+            stored=stored,
+            conflict_seq=first_difference(batch.events, stored),
+        )
+    )
+
+
+def _known_key(unit: Unit, view: View) -> Repeated | None:
+    if len(unit.batches) != 1 or not unit.batches[0].keys or len(unit.batches[0].events) != 1:
+        return None
+    key = unit.batches[0].keys[0]
+    found = view.keyed(unit.batches[0].workflow_id, key) if key is not None else None
+    return Repeated(((found,),)) if found else None
+
+
+def _taken_key(batch: Batch, view: View) -> Refused | None:
+    seen: set[bytes] = set()
+    for event, key in zip(batch.events, batch.keys or (), strict=False):
+        if key is None:
+            continue
+        there = view.keyed(batch.workflow_id, key)
+        if there is not None or key in seen:
+            return Refused(
+                ConflictError(
+                    f"workflow {batch.workflow_id!r}: key {key!r} is taken;"
+                    " a key names one event, use another",
+                    workflow_id=batch.workflow_id,
+                    next_seq=view.head(batch.workflow_id).next_seq,
+                    seq=event.seq,
+                    stored=there,
+                    offered=event,
+                )
+            )
+        seen.add(key)
+    return None
+
+
+def _half_there(batch: Batch, view: View) -> Refused:
+    next_seq = view.head(batch.workflow_id).next_seq
+    return Refused(
+        refusal(Answer.STALE, batch.workflow_id, batch.events, next_seq=next_seq),
+    )
+
+
+def _first_refusal(unit: Unit, view: View) -> Refused | None:
+    for guard in unit.guards:
+        head = view.head(guard.workflow_id)
+        if (head.next_seq, head.digest) != (guard.next_seq, guard.digest):
+            return Refused(_guard_error(guard, head))
+    for taken in unit.messages_taken:
+        if not view.message_waits(*taken):
+            head = view.head(taken.workflow_id)
+            return Refused(
+                ConflictError(
+                    f"workflow {taken.workflow_id!r}: message {taken.message_id!r} is not waiting;"
+                    " it was taken before, or never put",
+                    workflow_id=taken.workflow_id,
+                    next_seq=head.next_seq,
+                    seq=head.next_seq,
+                )
+            )
+    return None
+
+
+def _guard_error(guard: Guard, head: Head) -> ConflictError:
+    return ConflictError(
+        f"workflow {guard.workflow_id!r}: read at seq {guard.next_seq}, it now stands at {head.next_seq};"
+        " read it again and decide again",
+        workflow_id=guard.workflow_id,
+        next_seq=head.next_seq,
+        seq=min(guard.next_seq, head.next_seq),
+    )
