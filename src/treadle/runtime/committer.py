@@ -1,0 +1,242 @@
+"""The committer: turns the units of all actors into one transaction after another.
+
+While one group is being written, the next one fills; so under load a commit's fsync is shared by
+everybody who came meanwhile, and an idle runtime still commits at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import attrs
+import trio
+
+from treadle.errors import (
+    FencedError,
+    InternalError,
+    OutcomeUnknownError,
+    StoreError,
+    StorePoisonedError,
+    TreadleError,
+)
+from treadle.kernel import Kernel
+from treadle.runtime.config import RuntimeConfig
+from treadle.runtime.following import Changes
+from treadle.runtime.inbox import Proposal, closed_error
+from treadle.stores import WRITTEN, Outcome, Refused, Repeated, Store, Unit, Written
+
+
+@attrs.define(slots=True, eq=False)
+class Group:
+    """The units of one transaction, and whose they are."""
+
+    proposals: list[Proposal] = attrs.Factory(list)
+    units: list[Unit] = attrs.Factory(list)
+    events: int = 0
+    size_bytes: int = 0
+
+    def add(self, proposal: Proposal, unit: Unit, events: int, size_bytes: int) -> None:
+        """Take a unit in.
+
+        Args:
+            proposal: whose it is.
+            unit: what is to be written.
+            events: how many events it holds.
+            size_bytes: how many bytes their payloads have.
+        """
+        self.proposals.append(proposal)
+        self.units.append(unit)
+        self.events += events
+        self.size_bytes += size_bytes
+
+
+class Committer:
+    """Writes groups, one at a time, and tells every proposal its outcome.
+
+    Args:
+        store: where to.
+        kernel: through which it waits.
+        config: the limits of a group.
+        changes: told what was committed, for followers.
+        send_back: called with each proposal that another writer has overtaken, in order.
+        settled: called after each group.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        kernel: Kernel,
+        config: RuntimeConfig,
+        changes: Changes,
+        *,
+        send_back: Callable[[Proposal], None],
+        settled: Callable[[], None],
+    ) -> None:
+        self.open = Group()
+        self.writing: Group | None = None
+        self.groups_committed = 0
+        self.events_appended = 0
+        self.events_repeated = 0
+        self.proposals_returned = 0
+        self.stopping = False
+        self._store = store
+        self._kernel = kernel
+        self._events_max = config.group_events_max
+        self._size_bytes_max = config.group_size_bytes_max
+        self._returns_max = config.readmissions_max
+        self._changes = changes
+        self._send_back = send_back
+        self._settled = settled
+        self._idle: trio.lowlevel.Task | None = None
+        self._waiting_for_room: dict[trio.lowlevel.Task, None] = {}
+
+    def has_room(self) -> bool:
+        """Tell whether the open group takes another proposal."""
+        group = self.open
+        return group.events < self._events_max and group.size_bytes < self._size_bytes_max
+
+    def kick(self) -> None:
+        """Tell the committer that the open group is no longer empty."""
+        if self._idle is not None:
+            task, self._idle = self._idle, None
+            self._kernel.wake(task)
+
+    @trio.lowlevel.enable_ki_protection
+    async def wait_room(self) -> None:
+        """Wait until the open group has room; a checkpoint only when it has none."""
+        while not self.has_room():
+            task = trio.lowlevel.current_task()
+            self._waiting_for_room[task] = None
+            await self._kernel.park(partial(self._waiting_for_room.pop, task, None))
+
+    def is_idle(self) -> bool:
+        """Tell whether nothing is being written or waits to be."""
+        return self.writing is None and not self.open.proposals
+
+    @trio.lowlevel.enable_ki_protection
+    async def run(self) -> None:
+        """Commit groups until stopped or cancelled; what is being written is always awaited."""
+        while not self.stopping:
+            if not self.open.proposals:
+                await self._wait_for_work()
+                continue
+            await self._commit(self._next_group())
+
+    async def _wait_for_work(self) -> None:
+        self._idle = trio.lowlevel.current_task()
+        await self._kernel.park(self._stop_idling)
+
+    def _stop_idling(self) -> None:
+        self._idle = None
+
+    def _next_group(self) -> Group:
+        group, self.open = self.open, Group()
+        self.writing = group
+        waiting, self._waiting_for_room = self._waiting_for_room, {}
+        for task in waiting:
+            self._kernel.wake(task)
+        return group
+
+    async def _commit(self, group: Group) -> None:
+        # Shielded: a transaction that has begun is awaited whatever happens, or nobody would know its end.
+        with trio.CancelScope(shield=True):
+            try:
+                outcomes = await self._store.append(group.units)
+            except StoreError as error:
+                self._fail(group, error)
+            except Exception as error:  # noqa: BLE001  # a store's bug must not end the whole runtime
+                self._fail(group, _store_bug(error))
+            else:
+                self._settle(group, outcomes)
+            self._settled()
+            await self._maintain()
+
+    async def _maintain(self) -> None:
+        try:
+            await self._store.maintain()
+        except StorePoisonedError as error:
+            self._changes.fail(error)
+        except StoreError:
+            # Full or busy: the next commit will say so to somebody who can act on it.
+            return
+
+    @trio.lowlevel.enable_ki_protection
+    def _settle(self, group: Group, outcomes: Sequence[Outcome]) -> None:
+        self.writing = None
+        self.groups_committed += 1
+        kernel, following = self._kernel, self._changes.anybody
+        for proposal, outcome in zip(group.proposals, outcomes, strict=True):
+            actor = proposal.actor
+            if actor is not None:
+                actor.in_flight -= 1
+            if outcome is WRITTEN or isinstance(outcome, Written):
+                if actor is not None:
+                    if outcome.tokens is not None and actor.digest is not None:
+                        actor.token = outcome.tokens[0]
+                    self.events_appended += len(proposal.contents)
+                    if following:
+                        self._changes.committed(actor.workflow_id)
+                proposal.decide(kernel)
+            else:
+                self._settle_unwritten(proposal, outcome)
+            if actor is not None and actor.inbox is not None and not actor.in_flight:
+                self._wake_waiting(proposal)
+
+    def _settle_unwritten(self, proposal: Proposal, outcome: Refused | Repeated) -> None:
+        if proposal.actor is not None:
+            # What was admitted behind this proposal was built on an event that is not there.
+            proposal.actor.forget()
+        if isinstance(outcome, Repeated):
+            proposal.events, proposal.repeated = outcome.events[0], True
+            self.events_repeated += len(proposal.events)
+            proposal.decide(self._kernel)
+        elif self._is_final(proposal, outcome):
+            proposal.events = None
+            proposal.fail(outcome.error, self._kernel)
+        else:
+            self.proposals_returned += 1
+            proposal.returns += 1
+            proposal.events = None
+            self._send_back(proposal)
+
+    def _is_final(self, proposal: Proposal, outcome: Refused) -> bool:
+        return (
+            proposal.actor is None
+            or isinstance(outcome.error, FencedError)
+            or proposal.returns >= self._returns_max
+        )
+
+    def _wake_waiting(self, proposal: Proposal) -> None:
+        inbox = proposal.actor.inbox if proposal.actor is not None else None
+        if inbox is not None and inbox.waiting is not None:
+            task, inbox.waiting = inbox.waiting, None
+            self._kernel.wake(task)
+
+    @trio.lowlevel.enable_ki_protection
+    def _fail(self, group: Group, error: TreadleError) -> None:
+        self.writing = None
+        for proposal in group.proposals:
+            if proposal.actor is not None:
+                proposal.actor.in_flight -= 1
+                proposal.actor.forget()
+            proposal.events = None
+            proposal.fail(error, self._kernel)
+            if proposal.actor is not None and not proposal.actor.in_flight:
+                self._wake_waiting(proposal)
+        if isinstance(error, (StorePoisonedError, OutcomeUnknownError)):
+            self._changes.fail(error)
+
+    def abandon_open(self) -> None:
+        """Refuse what was never handed to the store; called once nothing runs any more."""
+        group, self.open = self.open, Group()
+        if group.proposals:
+            self._fail(group, closed_error())
+
+
+def _store_bug(error: Exception) -> InternalError:
+    wrapped = InternalError(
+        f"a store raised {type(error).__name__}, which its contract does not allow: {error}"
+    )
+    wrapped.__cause__ = error
+    return wrapped

@@ -1,0 +1,215 @@
+"""Following a log: history first, then what is committed from now on, with no gap and no repeat.
+
+A follower only ever *pulls*: it reads a page after the last seq it has given, and when there is none it
+waits for a hint that something was committed, then reads again. Nothing is pushed, so there is no seam
+between history and live events that could lose or repeat one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Self
+
+import attrs
+import trio
+
+from treadle.errors import TreadleError
+from treadle.events import WorkflowEvent, WorkflowId
+from treadle.kernel import Kernel
+from treadle.runtime.inbox import raise_own
+from treadle.stores import Store
+
+
+@attrs.define(slots=True, eq=False)
+class Interest:
+    """One follower's wish to hear of one log, from before it reads until it waits no longer."""
+
+    workflow_id: WorkflowId
+    changed: bool = False
+    task: trio.lowlevel.Task | None = None
+
+    def stop_waiting(self) -> None:
+        """Take back the wish to be woken."""
+        self.task = None
+
+
+class Changes:
+    """Hints that a log may have grown.
+
+    Args:
+        store: asked about other processes' commits, when it can have any.
+        kernel: through which it waits.
+        poll_seconds: how often it asks.
+    """
+
+    def __init__(self, store: Store, kernel: Kernel, poll_seconds: float) -> None:
+        self.anybody = False
+        self._store = store
+        self._kernel = kernel
+        self._poll_seconds = poll_seconds
+        self._interests: dict[WorkflowId, list[Interest]] = {}
+        self._error: TreadleError | None = None
+        self._poller: trio.lowlevel.Task | None = None
+
+    def enter(self, workflow_id: WorkflowId) -> Interest:
+        """Begin to listen; must be called before the read that may find nothing.
+
+        Args:
+            workflow_id: the log.
+
+        Returns:
+            The interest, to be given to `wait` and then to `leave`.
+
+        Raises:
+            TreadleError: following has ended: the store is poisoned or the runtime closed.
+        """
+        if self._error is not None:
+            raise_own(self._error)
+        interest = Interest(workflow_id)
+        self._interests.setdefault(workflow_id, []).append(interest)
+        self.anybody = True
+        self._wake_poller()
+        return interest
+
+    def leave(self, interest: Interest) -> None:
+        """Stop listening.
+
+        Args:
+            interest: from `enter`.
+        """
+        listening = self._interests[interest.workflow_id]
+        listening.remove(interest)
+        if not listening:
+            del self._interests[interest.workflow_id]
+            self.anybody = bool(self._interests)
+
+    @trio.lowlevel.enable_ki_protection
+    async def wait(self, interest: Interest) -> None:
+        """Wait until the log may have grown; a checkpoint only when it has not yet.
+
+        Args:
+            interest: from `enter`.
+
+        Raises:
+            TreadleError: following has ended.
+        """
+        if not interest.changed:
+            interest.task = trio.lowlevel.current_task()
+            await self._kernel.park(interest.stop_waiting)
+        interest.changed = False
+        if self._error is not None:
+            raise_own(self._error)
+
+    def committed(self, workflow_id: WorkflowId) -> None:
+        """Tell those who follow a log that it has grown.
+
+        Args:
+            workflow_id: the log.
+        """
+        for interest in self._interests.get(workflow_id, ()):
+            self._hint(interest)
+
+    def fail(self, error: TreadleError) -> None:
+        """End all following with an error, now and from now on.
+
+        Args:
+            error: why.
+        """
+        if self._error is None:
+            self._error = error
+        self._hint_all()
+
+    @trio.lowlevel.enable_ki_protection
+    async def poll(self) -> None:
+        """Look for other processes' commits while anybody follows; runs until cancelled."""
+        if not self._store.shared:
+            return
+        seen = None
+        while True:
+            if not self.anybody:
+                self._poller = trio.lowlevel.current_task()
+                await self._kernel.park(self._forget_poller)
+            try:
+                counter = await self._store.change_counter()
+            except TreadleError as error:
+                self.fail(error)
+                return
+            if counter != seen:
+                seen = counter
+                self._hint_all()
+            await self._kernel.sleep(self._poll_seconds)
+
+    def _hint_all(self) -> None:
+        for listening in list(self._interests.values()):
+            for interest in listening:
+                self._hint(interest)
+
+    def _hint(self, interest: Interest) -> None:
+        interest.changed = True
+        if interest.task is not None:
+            task, interest.task = interest.task, None
+            self._kernel.wake(task)
+
+    def _wake_poller(self) -> None:
+        if self._poller is not None:
+            task, self._poller = self._poller, None
+            self._kernel.wake(task)
+
+    def _forget_poller(self) -> None:
+        self._poller = None
+
+
+class Follower:
+    """An endless async iterator over one log; safe to leave at any time, nothing has to be closed.
+
+    Args:
+        store: read from.
+        changes: where hints come from.
+        workflow_id: the log.
+        from_seq: the first seq to give.
+        page_events: how many events one read fetches.
+    """
+
+    def __init__(
+        self, store: Store, changes: Changes, workflow_id: WorkflowId, from_seq: int, page_events: int
+    ) -> None:
+        self._store = store
+        self._changes = changes
+        self._workflow_id = workflow_id
+        self._next_seq = from_seq
+        self._page_events = page_events
+        self._page: deque[WorkflowEvent] = deque()
+
+    def __aiter__(self) -> Self:
+        """Iterate over the follower itself."""
+        return self
+
+    async def __anext__(self) -> WorkflowEvent:
+        """Give the next event, waiting for it if need be.
+
+        Cancellation loses nothing: the next call gives the event this one would have given.
+
+        Returns:
+            The next event in seq order.
+
+        Raises:
+            RuntimeClosedError: the runtime has closed.
+            StoreError: the store could not be read, or is poisoned.
+        """
+        if not self._page:
+            self._page.extend(await self._next_page())
+        event = self._page.popleft()
+        self._next_seq = event.seq + 1
+        return event
+
+    async def _next_page(self) -> list[WorkflowEvent]:
+        interest = self._changes.enter(self._workflow_id)
+        try:
+            while not (page := await self._read()):
+                await self._changes.wait(interest)
+        finally:
+            self._changes.leave(interest)
+        return page
+
+    async def _read(self) -> list[WorkflowEvent]:
+        return await self._store.read(self._workflow_id, self._next_seq, limit=self._page_events)

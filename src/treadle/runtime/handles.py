@@ -1,0 +1,333 @@
+"""A handle: what callers hold of one workflow. Making one does no I/O and keeps nothing alive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from treadle.errors import InvalidValueError
+from treadle.events import (
+    PAYLOAD_SIZE_BYTES_MAX,
+    EventKind,
+    NewEvent,
+    WorkflowEvent,
+    WorkflowId,
+    check_key,
+    check_payload,
+    check_seq,
+    check_timestamp,
+    event_kind,
+)
+from treadle.log import Appended, check_batch, check_batch_size, check_range
+from treadle.runtime.following import Follower
+from treadle.runtime.inbox import Content, Proposal
+from treadle.runtime.reading import Events
+from treadle.runtime.replaying import fold
+
+if TYPE_CHECKING:  # a handle points back at its runtime
+    from treadle.runtime.runtime import Runtime
+
+S = TypeVar("S")
+
+
+class WorkflowHandle:
+    """One workflow of one runtime; from `Runtime.workflow`.
+
+    Every method that reads tells what is durable, including what other processes have written; none
+    shows what could still vanish.
+
+    Attributes:
+        workflow_id: the workflow.
+    """
+
+    __slots__ = ("_runtime", "_supervisor", "workflow_id")
+
+    def __init__(self, runtime: Runtime, workflow_id: WorkflowId) -> None:
+        self._runtime = runtime
+        self._supervisor = runtime._supervisor
+        self.workflow_id = workflow_id
+
+    def __repr__(self) -> str:
+        return f"<WorkflowHandle {self.workflow_id!r}>"
+
+    # -- writing --
+
+    async def append(
+        self,
+        kind: EventKind | int | str,
+        payload: bytes = b"",
+        *,
+        timestamp: int | None = None,
+        seq: int | None = None,
+        key: bytes | None = None,
+    ) -> Appended:
+        """Append one event; when this returns, the event is durable.
+
+        A call without `seq` and `key` is at most once for each attempt: after an unknown outcome a
+        repeat may append a second event. Whoever re-sends gives one of them; then a repeat answers with
+        the event that is there, `repeated`.
+
+        Cancelled before the actor took it, nothing was written; cancelled later, it may be.
+
+        Args:
+            kind: what happened; an `EventKind`, its number or its name.
+            payload: the content, at most `treadle.PAYLOAD_SIZE_BYTES_MAX` bytes.
+            timestamp: event time in nanoseconds since 1970, UTC; None takes the clock's. In a repeat by
+                seq a timestamp that was not given is not compared.
+            seq: the place this event must take.
+            key: an idempotency key of 1-64 bytes, unique in this workflow; a known one answers with the
+                event it wrote.
+
+        Returns:
+            The event as it stands in the log, and whether it was there before.
+
+        Raises:
+            InvalidValueError: a value lies outside what its word allows.
+            SequenceGapError: `seq` lies above the next one.
+            ConflictError: another event stands at `seq`, or other writers were faster too many times.
+            EventsPrunedError: `seq` lies below the first kept one.
+            WorkflowUnavailableError: this workflow's actor has crashed.
+            RuntimeClosedError: the runtime is closing; surely not written.
+            StoreError: the store failed; its `written` says whether the event may be there.
+        """
+        if type(kind) is not EventKind:
+            kind = event_kind(kind)
+        if type(payload) is not bytes or len(payload) > PAYLOAD_SIZE_BYTES_MAX:
+            check_payload(payload)
+        if timestamp is not None:
+            check_timestamp(timestamp)
+        if seq is not None:
+            check_seq(seq)
+        keys = None
+        if key is not None:
+            check_key(key)
+            keys = (key,)
+        supervisor = self._supervisor
+        actor = supervisor.actors.get(self.workflow_id) or supervisor.actor(self.workflow_id)
+        proposal = Proposal(actor, ((kind, payload, timestamp),), seq, keys)
+        await supervisor.submit(proposal)
+        return Appended(proposal.events, proposal.repeated)  # type: ignore[arg-type]  # decided: has events
+
+    async def extend(
+        self,
+        events: Iterable[NewEvent | WorkflowEvent],
+        *,
+        seq: int | None = None,
+        keys: Sequence[bytes | None] | None = None,
+    ) -> Appended:
+        """Append a batch, all or nothing; when this returns, it is durable.
+
+        Args:
+            events: at most the runtime's `batch_events_max`; all `NewEvent`, or all `WorkflowEvent` whose
+                seqs then say where the batch belongs.
+            seq: the place the first event must take, for `NewEvent`.
+            keys: for each event its idempotency key or None.
+
+        Returns:
+            The events as they stand in the log, and whether all were there before.
+
+        Raises:
+            InvalidValueError: something is no event, or the two kinds of event are mixed.
+            BatchError: the batch is empty, too long, or has a gap or a repeat inside.
+            SequenceGapError: it starts above the next seq.
+            StaleSequenceError: it starts below the next seq and runs past it.
+            ConflictError: another event stands at one of its seqs, or one of its keys is taken.
+            EventsPrunedError: it begins below the first kept seq.
+            WorkflowUnavailableError: this workflow's actor has crashed.
+            RuntimeClosedError: the runtime is closing; surely not written.
+            StoreError: the store failed; its `written` says whether the batch may be there.
+        """
+        batch = list(events)
+        check_batch_size(len(batch), events_max=self._runtime.config.batch_events_max)
+        first = _first_seq(batch, seq)
+        contents: tuple[Content, ...] = tuple((event.kind, event.payload, event.timestamp) for event in batch)
+        proposal = Proposal(
+            self._supervisor.actor(self.workflow_id), contents, first, _checked_keys(keys, len(batch))
+        )
+        await self._supervisor.submit(proposal)
+        return Appended(proposal.events, proposal.repeated)  # type: ignore[arg-type]  # decided: has events
+
+    # -- reading --
+
+    def read(self, from_seq: int = 1, to_seq: int | None = None) -> Events:
+        """Read a stretch of the log: ``async for event in handle.read(): ...``.
+
+        Args:
+            from_seq: the first seq, inclusive.
+            to_seq: the last seq, inclusive; None for the end.
+
+        Returns:
+            An async iterator that fetches page by page; ``await .list()`` reads it all at once.
+
+        Raises:
+            InvalidValueError: a bound is not a seq.
+        """
+        check_range(from_seq, to_seq)
+        store, limit = self._runtime.store, self._runtime.config.page_events
+
+        async def next_page(after_seq: int) -> list[WorkflowEvent]:
+            if to_seq is not None and after_seq >= to_seq:
+                return []
+            return await store.read(self.workflow_id, after_seq + 1, to_seq, limit=limit)
+
+        return Events(next_page, from_seq - 1, limit)
+
+    def between(self, since: int, until: int) -> Events:
+        """Read by event time: events with ``since <= timestamp < until``, in seq order.
+
+        Args:
+            since: the earliest event time, inclusive, in nanoseconds.
+            until: the latest event time, exclusive.
+
+        Returns:
+            An async iterator that fetches page by page.
+
+        Raises:
+            InvalidValueError: a bound is not a timestamp.
+        """
+        check_timestamp(since)
+        check_timestamp(until)
+        store, limit = self._runtime.store, self._runtime.config.page_events
+
+        async def next_page(after_seq: int) -> list[WorkflowEvent]:
+            return await store.between(self.workflow_id, since, until, after_seq=after_seq, limit=limit)
+
+        return Events(next_page, 0, limit)
+
+    async def replay(
+        self,
+        apply: Callable[[S, WorkflowEvent], S],
+        state: S,
+        from_seq: int = 1,
+        to_seq: int | None = None,
+    ) -> S:
+        """Fold a stretch of the log, in order, into a state.
+
+        Args:
+            apply: takes the state and the next event and returns the state after it; a function or a
+                `treadle.Visitor`.
+            state: the state before the first event.
+            from_seq: the first seq, inclusive.
+            to_seq: the last seq, inclusive; None for the end.
+
+        Returns:
+            The state after the last event.
+
+        Raises:
+            InvalidValueError: a bound is not a seq.
+            EventsPrunedError: `from_seq` lies below the first kept seq.
+            StoreError: the store could not be read.
+            Exception: whatever `apply` raises, with a note that names workflow and seq.
+        """
+        events = self.read(from_seq, to_seq)
+        while page := await events.next_page():
+            state = fold(apply, state, page, self.workflow_id)
+        return state
+
+    async def event_at(self, seq: int) -> WorkflowEvent | None:
+        """Look one event up.
+
+        Args:
+            seq: its place.
+
+        Returns:
+            The event, or None when the log does not reach that far.
+
+        Raises:
+            InvalidValueError: not a seq.
+            EventsPrunedError: it lies below the first kept seq.
+            StoreError: the store could not be read.
+        """
+        check_seq(seq)
+        found = await self._runtime.store.read(self.workflow_id, seq, seq, limit=1)
+        return found[0] if found else None
+
+    async def stream_len(self) -> int:
+        """Count the log's durable events, pruned ones included.
+
+        Returns:
+            How many; 0 for a workflow without events.
+
+        Raises:
+            StoreError: the store could not be read.
+        """
+        return await self.next_seq() - 1
+
+    async def next_seq(self) -> int:
+        """Tell the seq after the last durable event.
+
+        Returns:
+            1 for a workflow without events.
+
+        Raises:
+            StoreError: the store could not be read.
+        """
+        (head,) = await self._runtime.store.heads([self.workflow_id])
+        return head.next_seq
+
+    async def digest(self) -> bytes:
+        """Tell the digest of the last durable event, which stands for the whole history.
+
+        Returns:
+            16 bytes; for a workflow without events those with which its chain would begin.
+
+        Raises:
+            StoreError: the store could not be read.
+        """
+        (head,) = await self._runtime.store.heads([self.workflow_id])
+        return head.digest
+
+    def follow(self, from_seq: int = 1) -> Follower:
+        """Read the history from a seq on, then every event as it becomes durable, without end.
+
+        No event is missing or given twice where history ends and live events begin. Other processes'
+        events arrive within the runtime's `poll_seconds`.
+
+        Args:
+            from_seq: the first seq to give.
+
+        Returns:
+            An async iterator; safe to leave at any time.
+
+        Raises:
+            InvalidValueError: not a seq.
+        """
+        check_seq(from_seq)
+        runtime = self._runtime
+        return Follower(
+            runtime.store, runtime._changes, self.workflow_id, from_seq, runtime.config.page_events
+        )
+
+
+def _first_seq(batch: list[NewEvent | WorkflowEvent], seq: int | None) -> int | None:
+    if seq is not None:
+        check_seq(seq)
+    kinds = {type(event) for event in batch}
+    if kinds == {NewEvent}:
+        return seq
+    if kinds != {WorkflowEvent}:
+        names = ", ".join(sorted(kind.__name__ for kind in kinds))
+        raise InvalidValueError(f"a batch is all NewEvent or all WorkflowEvent, got {names}")
+    seqs = [event.seq for event in batch if isinstance(event, WorkflowEvent)]
+    if seq is not None and seq != seqs[0]:
+        raise InvalidValueError(f"the first event says seq {seqs[0]}, the call says {seq}; leave one out")
+    _check_rising(batch)
+    return seqs[0]
+
+
+def _check_rising(batch: list[NewEvent | WorkflowEvent]) -> None:
+    # Imported sizes may lie above a caller's limit, which was checked before: only the order is left.
+    check_batch([event for event in batch if isinstance(event, WorkflowEvent)], events_max=len(batch))
+
+
+def _checked_keys(keys: Sequence[bytes | None] | None, events: int) -> tuple[bytes | None, ...] | None:
+    if keys is None:
+        return None
+    if len(keys) != events:
+        raise InvalidValueError(
+            f"there is one key, or None, for each event: expected {events}, got {len(keys)}"
+        )
+    for key in keys:
+        if key is not None:
+            check_key(key)
+    return tuple(keys) if any(key is not None for key in keys) else None

@@ -1,0 +1,277 @@
+"""The runtime: store, committer and supervisor, opened and closed together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from typing import TypeVar
+
+import attrs
+import trio
+
+from treadle.errors import InternalError, InvalidValueError, TreadleError
+from treadle.events import WorkflowEvent
+from treadle.events import workflow_id as make_workflow_id
+from treadle.kernel import Kernel, TrioKernel
+from treadle.runtime.config import RuntimeConfig
+from treadle.runtime.following import Changes
+from treadle.runtime.handles import WorkflowHandle
+from treadle.runtime.inbox import Proposal, closed_error
+from treadle.runtime.reading import WorkflowIds
+from treadle.runtime.replaying import ReplayAll
+from treadle.runtime.supervisor import Supervisor
+from treadle.stores import Record, Store, Unit, open_store
+
+S = TypeVar("S")
+
+
+@attrs.frozen(slots=True)
+class RuntimeStatistics:
+    """What a runtime is doing, at one instant.
+
+    Attributes:
+        workflows_known: how many workflows' heads are remembered.
+        actors_awake: how many actors have a task, because a message waits.
+        actors_quarantined: how many workflows are shut after repeated crashes.
+        crashes: how often an actor has crashed.
+        groups_committed: how many transactions were made.
+        events_appended: how many events they wrote.
+        events_repeated: how many offered events were there already.
+        proposals_returned: how often a batch was admitted again because another writer was faster.
+        events_waiting: how many events are in the open group.
+        committing: whether a transaction is under way.
+        closing: whether the runtime takes nothing more.
+    """
+
+    workflows_known: int
+    actors_awake: int
+    actors_quarantined: int
+    crashes: int
+    groups_committed: int
+    events_appended: int
+    events_repeated: int
+    proposals_returned: int
+    events_waiting: int
+    committing: bool
+    closing: bool
+
+
+class Runtime:
+    """Actors over one store; from `open_runtime`.
+
+    Attributes:
+        store: the store, for reading beside the actors; writing goes through handles.
+        config: the limits.
+    """
+
+    def __init__(self, store: Store, kernel: Kernel, config: RuntimeConfig) -> None:
+        self.store = store
+        self.config = config
+        self._kernel = kernel
+        self._changes = Changes(store, kernel, config.poll_seconds)
+        self._supervisor = Supervisor(store, kernel, config, self._changes)
+        self._background_scope = trio.CancelScope(shield=True)
+        self._failure: TreadleError | None = None
+        self._starter: trio.lowlevel.Task | None = None
+        self._started = False
+
+    def workflow(self, workflow_id: str | int) -> WorkflowHandle:
+        """Give a handle to a workflow, without I/O, whether it has events or not.
+
+        Args:
+            workflow_id: its id; an ``int`` becomes its decimal string.
+
+        Returns:
+            The handle.
+
+        Raises:
+            InvalidValueError: the id is not one.
+        """
+        return WorkflowHandle(self, make_workflow_id(workflow_id))
+
+    def replay_all(
+        self,
+        apply: Callable[[S, WorkflowEvent], S],
+        make_state: Callable[..., S],
+        workflow_ids: Iterable[str | int] | None = None,
+        *,
+        concurrency: int = 4,
+    ) -> ReplayAll[S]:
+        """Replay many isolated workflows concurrently, and stream their states as they finish.
+
+        Args:
+            apply: takes the state and the next event and returns the state after it.
+            make_state: makes a workflow's first state; called without arguments, or with the workflow id
+                when it requires one.
+            workflow_ids: which workflows; None for all.
+            concurrency: how many reads run at once, at least 1.
+
+        Returns:
+            An async iterator of `Replayed`; safe to leave at any time.
+
+        Raises:
+            InvalidValueError: an id is not one, or `concurrency` is not a positive int.
+        """
+        if type(concurrency) is not int or concurrency < 1:
+            raise InvalidValueError(f"concurrency is an int of at least 1, got {concurrency!r}")
+        chosen = None if workflow_ids is None else [make_workflow_id(value) for value in workflow_ids]
+        return ReplayAll(
+            self.store,
+            self._kernel,
+            apply,
+            make_state,
+            chosen,
+            concurrency=concurrency,
+            page_events=self.config.page_events,
+        )
+
+    def workflow_ids(self, prefix: str = "") -> WorkflowIds:
+        """List the workflows that have events: ``async for workflow_id in runtime.workflow_ids(): ...``.
+
+        Args:
+            prefix: only ids that begin so.
+
+        Returns:
+            An async iterator that fetches page by page; safe to leave at any time.
+        """
+        return WorkflowIds(self.store, prefix)
+
+    async def set_record(self, namespace: str, key: bytes, value: bytes | None) -> None:
+        """Set a small mutable value of the store, outside every log; durable when this returns.
+
+        Args:
+            namespace: whose record.
+            key: which one.
+            value: its value; None removes it.
+
+        Raises:
+            RuntimeClosedError: the runtime is closing; surely not written.
+            StoreError: the store failed; its `written` says whether the value may be there.
+        """
+        unit = Unit(records=(Record(namespace, key, value),))
+        await self._supervisor.commit_unit(Proposal(None, ()), unit)
+
+    def release(self, workflow_id: str | int) -> bool:
+        """Let a quarantined workflow try again.
+
+        Args:
+            workflow_id: the workflow.
+
+        Returns:
+            Whether it was quarantined.
+
+        Raises:
+            InvalidValueError: the id is not one.
+        """
+        return self._supervisor.release(make_workflow_id(workflow_id))
+
+    def statistics(self) -> RuntimeStatistics:
+        """Tell what the runtime is doing.
+
+        Returns:
+            A frozen snapshot.
+        """
+        supervisor, committer = self._supervisor, self._supervisor.committer
+        return RuntimeStatistics(
+            workflows_known=len(supervisor.actors),
+            actors_awake=supervisor.awake,
+            actors_quarantined=len(supervisor.quarantined),
+            crashes=supervisor.crashes,
+            groups_committed=committer.groups_committed,
+            events_appended=committer.events_appended,
+            events_repeated=committer.events_repeated,
+            proposals_returned=committer.proposals_returned,
+            events_waiting=committer.open.events,
+            committing=committer.writing is not None,
+            closing=supervisor.closing,
+        )
+
+    # -- life and end; called by open_runtime --
+
+    async def _run_background(self, body: trio.CancelScope) -> None:
+        # Shielded from whoever cancels the body: what was accepted is flushed first, then _close() ends it.
+        with self._background_scope:
+            try:
+                async with trio.open_nursery() as nursery:
+                    self._supervisor.start(nursery)
+                    self._kernel.spawn(nursery, self._changes.poll)
+                    self._note_started()
+            except Exception as error:  # noqa: BLE001  # told to the body's owner as our bug
+                self._failure = InternalError(f"the runtime's own task failed, please report: {error!r}")
+                self._failure.__cause__ = error
+                body.cancel()
+
+    def _note_started(self) -> None:
+        self._started = True
+        if self._starter is not None:
+            self._kernel.wake(self._starter)
+
+    async def _wait_started(self) -> None:
+        if not self._started:
+            self._starter = trio.lowlevel.current_task()
+            await self._kernel.park(lambda: setattr(self, "_starter", None))
+
+    async def _close(self) -> None:
+        self._supervisor.closing = True
+        with trio.move_on_after(self.config.close_timeout_seconds, shield=True):
+            await self._supervisor.wait_quiet()
+        self._supervisor.committer.stopping = True
+        self._background_scope.cancel()
+
+    def _abandon_rest(self) -> None:
+        self._supervisor.abandon_rest()
+        self._changes.fail(self._failure or closed_error())
+
+
+@asynccontextmanager
+async def open_runtime(
+    store: str | os.PathLike[str] | Store,
+    *,
+    config: RuntimeConfig | None = None,
+    kernel: Kernel | None = None,
+) -> AsyncIterator[Runtime]:
+    """Open a runtime over a store, and close it at the end of the block.
+
+    At the end of the block nothing new is accepted, what was accepted is written within the config's
+    `close_timeout_seconds`, and the commit under way is always awaited; that holds too when the block is
+    cancelled or fails. The block's own exception leaves as itself, never in a group.
+
+    Args:
+        store: a URL or path (see `open_store`), or an open store, which stays open.
+        config: the limits; None takes the defaults.
+        kernel: through which everything waits; None takes Trio's own scheduler.
+
+    Yields:
+        The runtime.
+
+    Raises:
+        UsageError: the URL names no store.
+        StoreError: the store could not be opened.
+        InternalError: one of the runtime's own tasks failed: our bug.
+    """
+    kernel = kernel or TrioKernel()
+    opened: AbstractAsyncContextManager[Store]
+    opened = nullcontext(store) if isinstance(store, Store) else open_store(store, kernel=kernel)
+    body_error: BaseException | None = None
+    async with opened as live_store:
+        runtime = Runtime(live_store, kernel, config or RuntimeConfig())
+        try:
+            async with trio.open_nursery() as nursery:
+                kernel.spawn(nursery, runtime._run_background, nursery.cancel_scope)
+                try:
+                    await runtime._wait_started()
+                    yield runtime
+                except trio.Cancelled:
+                    # Belongs to a scope outside, or to a failure of ours: both must see it pass.
+                    raise
+                except BaseException as error:  # noqa: BLE001  # raised again below, outside the nursery
+                    body_error = error
+                finally:
+                    await runtime._close()
+        finally:
+            runtime._abandon_rest()
+        if runtime._failure is not None:
+            raise runtime._failure
+        if body_error is not None:
+            raise body_error
