@@ -101,8 +101,8 @@ def check_batch(events: Sequence[WorkflowEvent], *, events_max: int = BATCH_EVEN
         if event.seq != expected:
             problem = "a gap" if event.seq > expected else "a repeat"
             raise BatchError(
-                f"the seqs of a batch rise by one, got {problem} inside: {event.seq} where {expected} belongs;"
-                " send each event once, in order"
+                f"the seqs of a batch rise by one, got {problem} inside: {event.seq} where {expected}"
+                " belongs; send each event once, in order"
             )
         expected += 1
 

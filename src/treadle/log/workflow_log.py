@@ -24,7 +24,7 @@ from treadle.log.digests import chain_digest, root_digest
 S = TypeVar("S")
 
 
-@attrs.frozen(slots=True)
+@attrs.frozen(slots=True, init=False, weakref_slot=False)
 class Appended:
     """What an append has led to.
 
@@ -36,6 +36,11 @@ class Appended:
     events: tuple[WorkflowEvent, ...]
     repeated: bool = False
 
+    # By hand like `WorkflowEvent`: one is made for every append.
+    def __init__(self, events: tuple[WorkflowEvent, ...], repeated: bool = False) -> None:  # noqa: FBT001, FBT002  # a plain value
+        _set_events(self, events)
+        _set_repeated(self, repeated)
+
     @property
     def seq(self) -> int:
         """The seq of the last of the events."""
@@ -45,6 +50,10 @@ class Appended:
     def event(self) -> WorkflowEvent:
         """The last of the events."""
         return self.events[-1]
+
+
+_set_events = Appended.__dict__["events"].__set__
+_set_repeated = Appended.__dict__["repeated"].__set__
 
 
 @attrs.define(slots=True, eq=False)
@@ -58,6 +67,10 @@ class _Log:
 
 
 _timestamp = attrgetter("timestamp")
+
+
+def _nothing_stored() -> None:
+    return None
 
 
 class WorkflowLog:
@@ -95,12 +108,12 @@ class WorkflowLog:
         if log is None:
             return self.extend(workflow_id, (event,))
         events = log.events
+        next_seq = len(events) + 1
         if type(event) is not WorkflowEvent:
-            event = _placed(event, len(events) + 1)
-        seq, next_seq = event.seq, len(events) + 1
-        answer = judge(seq, seq, next_seq, 1, lambda: first_difference((event,), events[seq - 1 : seq]))
-        if answer is not Answer.APPEND:
-            return self._answer_old(WorkflowId(str(workflow_id)), log, (event,), answer)
+            event = _placed(event, next_seq)
+        seq = event.seq
+        if seq < next_seq or judge(seq, seq, next_seq, 1, _nothing_stored) is not Answer.APPEND:
+            return self.extend(workflow_id, (event,))
         if log.rising and events and event.timestamp < events[-1].timestamp:
             log.rising = False
         log.digest = chain_digest(log.digest, event)
