@@ -104,7 +104,8 @@ class WorkflowLog:
             SequenceGapError: its seq lies above the next one.
             ConflictError: another event stands at its seq.
         """
-        log = self._logs.get(workflow_id)  # type: ignore[arg-type]  # an int finds nothing and is converted
+        # Anything but a known name goes the long way, where it is converted or refused.
+        log = self._logs.get(workflow_id) if type(workflow_id) is str else None
         if log is None:
             return self.extend(workflow_id, (event,))
         events = log.events

@@ -97,10 +97,9 @@ def step(actor: Actor, proposal: Proposal, group: Group, wall_time_ns: Callable[
     seq = actor.next_seq
     digest = actor.digest
     assert digest is not None  # noqa: S101  # the pair of learn(): never append on an unknown head
-    contents = proposal.contents
-    if len(contents) == 1:
+    if proposal.content is not None:
         # The single append, written out: a loop and two lists cost a tenth of the whole path.
-        kind, payload, timestamp = contents[0]
+        kind, payload, timestamp = proposal.content
         if timestamp is None:
             timestamp = wall_time_ns()
         event = trusted_event(seq, timestamp, kind, payload)

@@ -13,13 +13,14 @@ import attrs
 import trio
 
 from treadle.errors import (
+    ConflictError,
     FencedError,
     InternalError,
-    OutcomeUnknownError,
     StoreError,
     StorePoisonedError,
     TreadleError,
 )
+from treadle.events import WorkflowEvent
 from treadle.kernel import Kernel
 from treadle.runtime.config import RuntimeConfig
 from treadle.runtime.following import Changes
@@ -105,7 +106,8 @@ class Committer:
     @trio.lowlevel.enable_ki_protection
     async def wait_room(self) -> None:
         """Wait until the open group has room; a checkpoint only when it has none."""
-        while not self.has_room():
+        # Units are counted here alone: those without events come only this way.
+        while not self.has_room() or len(self.open.units) >= self._events_max:
             task = trio.lowlevel.current_task()
             self._waiting_for_room[task] = None
             await self._kernel.park(partial(self._waiting_for_room.pop, task, None))
@@ -133,17 +135,20 @@ class Committer:
     def _next_group(self) -> Group:
         group, self.open = self.open, Group()
         self.writing = group
+        self._wake_waiting_for_room()
+        return group
+
+    def _wake_waiting_for_room(self) -> None:
         waiting, self._waiting_for_room = self._waiting_for_room, {}
         for task in waiting:
             self._kernel.wake(task)
-        return group
 
     async def _commit(self, group: Group) -> None:
         # Shielded: a transaction that has begun is awaited whatever happens, or nobody would know its end.
         with trio.CancelScope(shield=True):
             try:
-                outcomes = await self._store.append(group.units)
-            except StoreError as error:
+                outcomes = await self._append(group.units)
+            except (StoreError, InternalError) as error:
                 self._fail(group, error)
             except Exception as error:  # noqa: BLE001  # a store's bug must not end the whole runtime
                 self._fail(group, _store_bug(error))
@@ -151,6 +156,12 @@ class Committer:
                 self._settle(group, outcomes)
             self._settled()
             await self._maintain()
+
+    async def _append(self, units: Sequence[Unit]) -> Sequence[Outcome]:
+        outcomes = await self._store.append(units)
+        if len(outcomes) != len(units):
+            raise _miscounted(len(units), len(outcomes))
+        return outcomes
 
     async def _maintain(self) -> None:
         try:
@@ -165,28 +176,53 @@ class Committer:
     def _settle(self, group: Group, outcomes: Sequence[Outcome]) -> None:
         self.writing = None
         self.groups_committed += 1
-        kernel, following = self._kernel, self._changes.anybody
+        wake, following = self._kernel.wake, self._changes.anybody
+        unwritten = 0
         for proposal, outcome in zip(group.proposals, outcomes, strict=True):
             actor = proposal.actor
-            if actor is not None:
-                actor.in_flight -= 1
-            if outcome is WRITTEN or isinstance(outcome, Written):
-                if actor is not None:
-                    if outcome.tokens is not None and actor.digest is not None:
-                        actor.token = outcome.tokens[0]
-                    self.events_appended += len(proposal.contents)
-                    if following:
-                        self._changes.committed(actor.workflow_id)
-                proposal.decide(kernel)
+            if outcome is not WRITTEN or actor is None or actor.inbox is not None or proposal.joiners:
+                unwritten += self._settle_specially(proposal, outcome)
             else:
-                self._settle_unwritten(proposal, outcome)
-            if actor is not None and actor.inbox is not None and not actor.in_flight:
-                self._wake_waiting(proposal)
+                # `Proposal.decide`, written out for the plain append.
+                actor.in_flight -= 1
+                proposal.decided = True
+                task = proposal.task
+                if task is not None:
+                    proposal.task = None
+                    wake(task)
+            if following and actor is not None:
+                self._changes.committed(actor.workflow_id)
+        self.events_appended += group.events - unwritten
+
+    def _settle_specially(self, proposal: Proposal, outcome: Outcome) -> int:
+        """Settle a proposal that was not simply written; tell how many of its events were not."""
+        actor, unwritten = proposal.actor, 0
+        if actor is not None:
+            actor.in_flight -= 1
+        if isinstance(outcome, Written):
+            if actor is not None and outcome.tokens is not None and actor.digest is not None:
+                actor.token = outcome.tokens[0]
+            if proposal.joiners:
+                self.events_repeated += sum(len(joiner.contents) for joiner in proposal.joiners)
+            proposal.decide(self._kernel)
+        else:
+            unwritten = len(proposal.contents)
+            self._settle_unwritten(proposal, outcome)
+        if actor is not None and actor.inbox is not None and not actor.in_flight:
+            self._wake_waiting(proposal)
+        return unwritten
 
     def _settle_unwritten(self, proposal: Proposal, outcome: Refused | Repeated) -> None:
-        if proposal.actor is not None:
-            # What was admitted behind this proposal was built on an event that is not there.
-            proposal.actor.forget()
+        actor, was_first = proposal.actor, True
+        if actor is not None:
+            # What was admitted behind this proposal was built on an event that is not there: it comes
+            # back as well, but only the first of the row has lost a race, and only races are counted.
+            was_first = actor.digest is not None
+            actor.forget()
+        # Repeats that joined asked for an event that does not stand where they saw it; each is judged anew.
+        joiners, proposal.joiners = proposal.joiners, None
+        if isinstance(outcome, Repeated) and _is_coincidence(proposal, outcome):
+            outcome = _overtaken(proposal)
         if isinstance(outcome, Repeated):
             proposal.events, proposal.repeated = outcome.events[0], True
             self.events_repeated += len(proposal.events)
@@ -196,14 +232,17 @@ class Committer:
             proposal.fail(outcome.error, self._kernel)
         else:
             self.proposals_returned += 1
-            proposal.returns += 1
+            proposal.returns += was_first
             proposal.events = None
             self._send_back(proposal)
+        for joiner in joiners or ():
+            self._send_back(joiner)
 
     def _is_final(self, proposal: Proposal, outcome: Refused) -> bool:
         return (
             proposal.actor is None
             or isinstance(outcome.error, FencedError)
+            or _key_is_taken(outcome.error)
             or proposal.returns >= self._returns_max
         )
 
@@ -224,14 +263,57 @@ class Committer:
             proposal.fail(error, self._kernel)
             if proposal.actor is not None and not proposal.actor.in_flight:
                 self._wake_waiting(proposal)
-        if isinstance(error, (StorePoisonedError, OutcomeUnknownError)):
+        if isinstance(error, StorePoisonedError):
             self._changes.fail(error)
+        elif error.written == "unknown":
+            # The rows may be there after all; who follows looks, and hears from the store if it is broken.
+            self._changes.committed_perhaps()
 
     def abandon_open(self) -> None:
         """Refuse what was never handed to the store; called once nothing runs any more."""
         group, self.open = self.open, Group()
         if group.proposals:
             self._fail(group, closed_error())
+        self._wake_waiting_for_room()
+
+
+def _is_coincidence(proposal: Proposal, repeated: Repeated) -> bool:
+    """Tell whether the stored events only look like a repeat.
+
+    A caller who gave no seq has not asked for this place: when another writer has stored an equal event
+    there, both events are wanted. A known key answers with an event at another seq than ours.
+    """
+    return proposal.seq is None and proposal.actor is not None and repeated.events[0] == proposal.events
+
+
+def _overtaken(proposal: Proposal) -> Refused:
+    assert proposal.actor is not None  # noqa: S101  # narrowed by _is_coincidence
+    assert proposal.events is not None  # noqa: S101
+    first, last = proposal.events[0].seq, proposal.events[-1].seq
+    name = proposal.actor.workflow_id
+    return Refused(
+        ConflictError(
+            f"workflow {name!r}: other writers have taken seq {first} and all those tried before it;"
+            " send it again when they write less",
+            workflow_id=name,
+            next_seq=last + 1,
+            seq=first,
+        )
+    )
+
+
+def _key_is_taken(error: TreadleError) -> bool:
+    """Tell a batch refused for one of its keys from one that another writer has overtaken.
+
+    The error shows the event that carries the key, which stands elsewhere than the event offered.
+    """
+    if not isinstance(error, ConflictError):
+        return False
+    return isinstance(error.stored, WorkflowEvent) and error.stored.seq != error.seq
+
+
+def _miscounted(units: int, outcomes: int) -> InternalError:
+    return InternalError(f"a store answers every unit: expected {units} outcomes, got {outcomes}")
 
 
 def _store_bug(error: Exception) -> InternalError:

@@ -15,6 +15,11 @@ def _positive(_: object, attribute: attrs.Attribute[Any], value: object) -> None
         raise InvalidValueError(f"{attribute.name} is a number above 0, got {value!r}")
 
 
+def _count(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if type(value) is not int or value < 1:
+        raise InvalidValueError(f"{attribute.name} is an int of at least 1, got {value!r}")
+
+
 @attrs.frozen(slots=True, kw_only=True)
 class RuntimeConfig:
     """Limits of a runtime.
@@ -41,15 +46,15 @@ class RuntimeConfig:
         InvalidValueError: a limit is not a positive number.
     """
 
-    inbox_messages_max: int = attrs.field(default=64, validator=_positive)
-    group_events_max: int = attrs.field(default=8_192, validator=_positive)
-    group_size_bytes_max: int = attrs.field(default=16 * 1024 * 1024, validator=_positive)
-    batch_events_max: int = attrs.field(default=BATCH_EVENTS_MAX, validator=_positive)
-    readmissions_max: int = attrs.field(default=16, validator=_positive)
-    crashes_max: int = attrs.field(default=5, validator=_positive)
+    inbox_messages_max: int = attrs.field(default=64, validator=_count)
+    group_events_max: int = attrs.field(default=8_192, validator=_count)
+    group_size_bytes_max: int = attrs.field(default=16 * 1024 * 1024, validator=_count)
+    batch_events_max: int = attrs.field(default=BATCH_EVENTS_MAX, validator=_count)
+    readmissions_max: int = attrs.field(default=16, validator=_count)
+    crashes_max: int = attrs.field(default=5, validator=_count)
     backoff_initial_seconds: float = attrs.field(default=0.05, validator=_positive)
     backoff_maximum_seconds: float = attrs.field(default=30.0, validator=_positive)
     close_timeout_seconds: float = attrs.field(default=10.0, validator=_positive)
     poll_seconds: float = attrs.field(default=0.05, validator=_positive)
-    idle_actors_max: int = attrs.field(default=2_000_000, validator=_positive)
-    page_events: int = attrs.field(default=2_000, validator=_positive)
+    idle_actors_max: int = attrs.field(default=2_000_000, validator=_count)
+    page_events: int = attrs.field(default=2_000, validator=_count)

@@ -13,7 +13,7 @@ from typing import Self
 import attrs
 import trio
 
-from treadle.errors import TreadleError
+from treadle.errors import StoreUnavailableError, TreadleError
 from treadle.events import WorkflowEvent, WorkflowId
 from treadle.kernel import Kernel
 from treadle.runtime.inbox import raise_own
@@ -109,6 +109,10 @@ class Changes:
         for interest in self._interests.get(workflow_id, ()):
             self._hint(interest)
 
+    def committed_perhaps(self) -> None:
+        """Tell all who follow that their log may have grown."""
+        self._hint_all()
+
     def fail(self, error: TreadleError) -> None:
         """End all following with an error, now and from now on.
 
@@ -124,17 +128,20 @@ class Changes:
         """Look for other processes' commits while anybody follows; runs until cancelled."""
         if not self._store.shared:
             return
-        seen = None
+        seen: int | None = None
         while True:
             if not self.anybody:
                 self._poller = trio.lowlevel.current_task()
                 await self._kernel.park(self._forget_poller)
             try:
                 counter = await self._store.change_counter()
+            except StoreUnavailableError:
+                # Passing, perhaps. Followers read for themselves, and each hears of it if it has not passed.
+                counter = None
             except TreadleError as error:
                 self.fail(error)
                 return
-            if counter != seen:
+            if counter is None or counter != seen:
                 seen = counter
                 self._hint_all()
             await self._kernel.sleep(self._poll_seconds)
@@ -202,6 +209,8 @@ class Follower:
         self._next_seq = event.seq + 1
         return event
 
+    # Ctrl-C between entering and the try would leave the interest behind, and the poller at work for ever.
+    @trio.lowlevel.enable_ki_protection
     async def _next_page(self) -> list[WorkflowEvent]:
         interest = self._changes.enter(self._workflow_id)
         try:

@@ -57,6 +57,17 @@ class Loader:
         if error := self._failures.pop(task, None):
             raise_own(error)
 
+    def wants(self, actor: Actor) -> bool:
+        """Tell whether somebody waits for the head of an actor.
+
+        Args:
+            actor: the actor.
+
+        Returns:
+            Whether its record must be kept.
+        """
+        return actor in self._wanted or actor in self._loading
+
     def _give_up(self, actor: Actor, task: trio.lowlevel.Task) -> None:
         for waiting in (self._wanted, self._loading):
             if task in waiting.get(actor, ()):
@@ -103,8 +114,9 @@ class Loader:
             error: why.
         """
         self._error = error
-        self._loading = {**self._loading, **self._wanted}
-        self._wanted = {}
+        # An actor may stand in both: some wait for the hop under way, those who came later for the next.
+        self._finish(error)
+        self._loading, self._wanted = self._wanted, {}
         self._finish(error)
 
     def _stop_idling(self) -> None:

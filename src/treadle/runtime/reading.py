@@ -49,7 +49,7 @@ class Events:
             StoreError: the store could not be read.
         """
         if self._place == len(self._page):
-            await self.next_page()
+            await self._fetch()
             if not self._page:
                 raise StopAsyncIteration
         event = self._page[self._place]
@@ -66,9 +66,13 @@ class Events:
             EventsPrunedError: they lie below the first kept seq.
             StoreError: the store could not be read.
         """
-        if self._place < len(self._page):
-            rest, self._place = self._page[self._place :], len(self._page)
-            return rest
+        if self._place == len(self._page):
+            await self._fetch()
+        rest = self._page[self._place :] if self._place else self._page
+        self._place = len(self._page)
+        return rest
+
+    async def _fetch(self) -> None:
         self._page, self._place = [], 0
         if not self._ended:
             page = await self._next_page(self._after_seq)
@@ -76,7 +80,6 @@ class Events:
             if page:
                 self._after_seq = page[-1].seq
             self._page = page
-        return self._page
 
     async def list(self) -> list[WorkflowEvent]:
         """Read the rest into memory.

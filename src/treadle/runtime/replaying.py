@@ -10,6 +10,7 @@ from typing import Any, Final, Generic, Self, TypeVar
 import attrs
 import trio
 
+from treadle.errors import StoreError
 from treadle.events import WorkflowEvent, WorkflowId
 from treadle.kernel import Kernel
 from treadle.stores import LogPage, Store
@@ -67,7 +68,8 @@ class ReplayAll(Generic[S]):
     """Streams the states of many workflows as they are replayed; safe to leave at any time.
 
     It works in waves: each wave reads up to `concurrency` stretches of logs at once, in a nursery of its
-    own that ends before the first result of the wave is given, so no task outlives a call.
+    own that ends before the first result of the wave is given, so no task outlives a call. After a
+    cancellation or a store's error the next call goes on where this one would have.
 
     Args:
         store: read from.
@@ -99,7 +101,7 @@ class ReplayAll(Generic[S]):
         self._all_listed = workflow_ids is not None
         self._concurrency = concurrency
         self._page_events = page_events
-        self._results: deque[Replayed[S]] = deque()
+        self._pages: deque[LogPage] = deque()
 
     def __aiter__(self) -> Self:
         """Iterate over the replay itself."""
@@ -116,12 +118,12 @@ class ReplayAll(Generic[S]):
             StoreError: the store could not be read.
             Exception: whatever the reducer raises, with a note that names workflow and seq.
         """
-        while not self._results:
+        while not self._pages:
             stretches = await self._next_stretches()
             if not stretches:
                 raise StopAsyncIteration
-            await self._replay_wave(stretches)
-        return self._results.popleft()
+            await self._read_wave(stretches)
+        return await self._replay_next()
 
     async def _next_stretches(self) -> list[list[WorkflowId]]:
         wanted = LOGS_A_HOP * self._concurrency
@@ -133,20 +135,22 @@ class ReplayAll(Generic[S]):
         chosen = [self._left.popleft() for _ in range(min(wanted, len(self._left)))]
         return [chosen[start : start + LOGS_A_HOP] for start in range(0, len(chosen), LOGS_A_HOP)]
 
-    async def _replay_wave(self, stretches: list[list[WorkflowId]]) -> None:
+    async def _read_wave(self, stretches: list[list[WorkflowId]]) -> None:
         pages: list[list[LogPage]] = [[] for _ in stretches]
         failures: list[BaseException] = []
-        async with trio.open_nursery() as nursery:
-            for place, stretch in enumerate(stretches):
-                self._kernel.spawn(nursery, self._read, stretch, pages, place, failures)
+        try:
+            async with trio.open_nursery() as nursery:
+                for place, stretch in enumerate(stretches):
+                    self._kernel.spawn(nursery, self._read, stretch, pages, place, failures)
+        finally:
+            # Whatever was not read, for lack of room, by an error or a cancellation, is left to be read.
+            unread: list[WorkflowId] = []
+            for stretch, read in zip(stretches, pages, strict=True):
+                self._pages.extend(read)
+                unread.extend(stretch[len(read) :])
+            self._left.extendleft(reversed(unread))
         if failures:
             raise failures[0]
-        unread: list[WorkflowId] = []
-        for stretch, read in zip(stretches, pages, strict=True):
-            for page in read:
-                self._results.append(await self._replayed(page))
-            unread.extend(stretch[len(read) :])
-        self._left.extendleft(reversed(unread))
 
     async def _read(
         self,
@@ -160,6 +164,20 @@ class ReplayAll(Generic[S]):
             pages[place] = await self._store.read_many(stretch, events_max=self._page_events)
         except Exception as error:  # noqa: BLE001  # raised again by the caller
             failures.append(error)
+
+    async def _replay_next(self) -> Replayed[S]:
+        # Taken off only when it is done, so that neither a cancellation nor a store's error between two
+        # pages of a long log loses it. A log that the user's own code cannot take is not tried again.
+        page = self._pages[0]
+        try:
+            replayed = await self._replayed(page)
+        except (trio.Cancelled, StoreError):
+            raise
+        except BaseException:
+            self._pages.popleft()
+            raise
+        self._pages.popleft()
+        return replayed
 
     async def _replayed(self, page: LogPage) -> Replayed[S]:
         workflow_id, events, complete = page

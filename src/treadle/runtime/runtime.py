@@ -115,6 +115,9 @@ class Runtime:
         """
         if type(concurrency) is not int or concurrency < 1:
             raise InvalidValueError(f"concurrency is an int of at least 1, got {concurrency!r}")
+        if isinstance(workflow_ids, str):
+            # A str is an iterable of str; each of its letters would be taken for a workflow.
+            raise InvalidValueError(f"workflow_ids is a collection of ids, got {workflow_ids!r}; use a list")
         chosen = None if workflow_ids is None else [make_workflow_id(value) for value in workflow_ids]
         return ReplayAll(
             self.store,
@@ -150,7 +153,7 @@ class Runtime:
             StoreError: the store failed; its `written` says whether the value may be there.
         """
         unit = Unit(records=(Record(namespace, key, value),))
-        await self._supervisor.commit_unit(Proposal(None, ()), unit)
+        await self._supervisor.commit_unit(Proposal(None, None), unit)
 
     def release(self, workflow_id: str | int) -> bool:
         """Let a quarantined workflow try again.
@@ -175,7 +178,7 @@ class Runtime:
         supervisor, committer = self._supervisor, self._supervisor.committer
         return RuntimeStatistics(
             workflows_known=len(supervisor.actors),
-            actors_awake=supervisor.awake,
+            actors_awake=len(supervisor.awake),
             actors_quarantined=len(supervisor.quarantined),
             crashes=supervisor.crashes,
             groups_committed=committer.groups_committed,
@@ -189,6 +192,7 @@ class Runtime:
 
     # -- life and end; called by open_runtime --
 
+    @trio.lowlevel.enable_ki_protection
     async def _run_background(self, body: trio.CancelScope) -> None:
         # Shielded from whoever cancels the body: what was accepted is flushed first, then _close() ends it.
         with self._background_scope:
@@ -200,6 +204,8 @@ class Runtime:
             except Exception as error:  # noqa: BLE001  # told to the body's owner as our bug
                 self._failure = InternalError(f"the runtime's own task failed, please report: {error!r}")
                 self._failure.__cause__ = error
+                # Nobody is left who could take or write anything.
+                self._supervisor.closing = True
                 body.cancel()
 
     def _note_started(self) -> None:
@@ -212,19 +218,26 @@ class Runtime:
             self._starter = trio.lowlevel.current_task()
             await self._kernel.park(lambda: setattr(self, "_starter", None))
 
+    @trio.lowlevel.enable_ki_protection
     async def _close(self) -> None:
         self._supervisor.closing = True
-        with trio.move_on_after(self.config.close_timeout_seconds, shield=True):
-            await self._supervisor.wait_quiet()
-        self._supervisor.committer.stopping = True
-        self._background_scope.cancel()
+        try:
+            if self._failure is None:
+                with trio.move_on_after(self.config.close_timeout_seconds, shield=True):
+                    await self._supervisor.wait_quiet()
+        finally:
+            # Also after Ctrl-C while it waited: the shielded background would never end by itself.
+            self._supervisor.committer.stopping = True
+            self._background_scope.cancel()
 
     def _abandon_rest(self) -> None:
         self._supervisor.abandon_rest()
         self._changes.fail(self._failure or closed_error())
 
 
+# Opening and closing are protected from Ctrl-C, or tasks might be left that never end; the block is not.
 @asynccontextmanager
+@trio.lowlevel.enable_ki_protection
 async def open_runtime(
     store: str | os.PathLike[str] | Store,
     *,
@@ -260,15 +273,16 @@ async def open_runtime(
             async with trio.open_nursery() as nursery:
                 kernel.spawn(nursery, runtime._run_background, nursery.cancel_scope)
                 try:
-                    await runtime._wait_started()
-                    yield runtime
+                    try:
+                        await runtime._wait_started()
+                        yield runtime
+                    finally:
+                        await runtime._close()
                 except trio.Cancelled:
                     # Belongs to a scope outside, or to a failure of ours: both must see it pass.
                     raise
                 except BaseException as error:  # noqa: BLE001  # raised again below, outside the nursery
                     body_error = error
-                finally:
-                    await runtime._close()
         finally:
             runtime._abandon_rest()
         if runtime._failure is not None:

@@ -8,6 +8,7 @@ fall between a task that has just ended and one that was not started.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 import attrs
 import trio
@@ -23,6 +24,9 @@ from treadle.runtime.following import Changes
 from treadle.runtime.inbox import Inbox, Proposal, closed_error, raise_own, unavailable_error
 from treadle.runtime.loader import Loader
 from treadle.stores import Head, Store, Unit
+
+DOUBLINGS_MAX: Final = 60
+"""Where doubling a backoff stops; far beyond any maximum, well before a float's end."""
 
 
 @attrs.define(slots=True, eq=False)
@@ -47,7 +51,8 @@ class Supervisor:
         self.closing = False
         self.crashes = 0
         self.actors: dict[str, Actor] = {}
-        self.awake = 0
+        # By itself, not found through `actors`: a forgotten record may still be in a caller's hands.
+        self.awake: dict[Actor, None] = {}
         self.quarantined: dict[WorkflowId, BaseException] = {}
         self.committer = Committer(
             store, kernel, config, changes, send_back=self._send_back, settled=self._note_quiet
@@ -56,6 +61,8 @@ class Supervisor:
         self._store = store
         self._kernel = kernel
         self._config = config
+        self.checkpoint_if_cancelled = kernel.checkpoint_if_cancelled
+        self.park = kernel.park
         self._step: Callable[..., None] = step
         self._wall_time_ns = kernel.wall_time_ns
         self._crashed: dict[WorkflowId, Crashes] = {}
@@ -91,16 +98,31 @@ class Supervisor:
         Raises:
             TreadleError: it was refused, or its outcome is unknown.
         """
-        await self._kernel.checkpoint_if_cancelled()
+        await self.checkpoint_if_cancelled()
         actor = proposal.actor
         assert actor is not None  # noqa: S101  # units without a log go through commit_unit
-        while not self._step_here(actor, proposal):
-            if not self._can_load_here(actor):
-                await self._post(actor, proposal)
-                break
-            await self.loader.load(actor)
+        if not self.step_here(actor, proposal):
+            await self.submit_slowly(actor, proposal)
         await self._outcome(proposal)
 
+    async def submit_slowly(self, actor: Actor, proposal: Proposal) -> None:
+        """Bring a proposal on its way that the caller could not admit at once.
+
+        Args:
+            actor: whose log.
+            proposal: the wish.
+
+        Raises:
+            TreadleError: it was refused before it was admitted.
+        """
+        while self._can_load_here(actor):
+            await self.loader.load(actor)
+            if self.step_here(actor, proposal):
+                return
+        await self._post(actor, proposal)
+
+    # Ctrl-C between two of these lines would leave a unit in the group that nobody waits for, or half of one.
+    @trio.lowlevel.enable_ki_protection
     async def commit_unit(self, proposal: Proposal, unit: Unit) -> None:
         """Carry a unit that belongs to no single log to its outcome.
 
@@ -129,12 +151,27 @@ class Supervisor:
             raise_own(proposal.error)
 
     @trio.lowlevel.enable_ki_protection
-    def _step_here(self, actor: Actor, proposal: Proposal) -> bool:
+    def step_here(self, actor: Actor, proposal: Proposal) -> bool:
+        """Take the actor's step in the caller, if nothing waits and there is room.
+
+        Args:
+            actor: whose log.
+            proposal: the wish.
+
+        Returns:
+            Whether it was taken.
+
+        Raises:
+            RuntimeClosedError: nothing more is accepted.
+            WorkflowUnavailableError: the step crashed.
+        """
         if self.closing:
             raise closed_error()
         if actor.inbox is not None or actor.digest is None:
             return False
-        if not (fits(actor, proposal) and self.committer.has_room()):
+        if self.quarantined and actor.workflow_id in self.quarantined:
+            return False
+        if (proposal.seq is not None and not fits(actor, proposal)) or not self.committer.has_room():
             return False
         try:
             self._step(actor, proposal, self.committer.open, self._wall_time_ns)
@@ -153,6 +190,8 @@ class Supervisor:
             and actor.workflow_id not in self.quarantined
         )
 
+    # Ctrl-C between making an inbox and starting its task would leave a workflow that never answers again.
+    @trio.lowlevel.enable_ki_protection
     async def _post(self, actor: Actor, proposal: Proposal) -> None:
         if cause := self.quarantined.get(actor.workflow_id):
             raise unavailable_error(actor.workflow_id, cause, quarantined=True) from cause
@@ -179,7 +218,7 @@ class Supervisor:
         if actor.inbox is None:
             send, receive = self._kernel.open_memory_channel(self._config.inbox_messages_max)
             actor.inbox = Inbox(send, receive, backoff_seconds=backoff_seconds)
-            self.awake += 1
+            self.awake[actor] = None
             self._start_task(actor)
         return actor.inbox
 
@@ -208,7 +247,7 @@ class Supervisor:
     def _fall_asleep(self, actor: Actor, inbox: Inbox) -> None:
         actor.inbox = None
         inbox.receive.close()
-        self.awake -= 1
+        del self.awake[actor]
         self._note_quiet()
 
     async def _take_all(self, actor: Actor, inbox: Inbox, proposals: list[Proposal]) -> None:
@@ -231,7 +270,7 @@ class Supervisor:
                 return
 
     async def _take(self, actor: Actor, inbox: Inbox, proposal: Proposal) -> None:
-        while not proposal.cancelled or proposal.joiners:
+        while not proposal.cancelled:
             if self.closing and proposal.waiting_for_room:
                 raise closed_error()
             if actor.digest is None:
@@ -275,6 +314,9 @@ class Supervisor:
         first = proposal.seq
         assert first is not None  # noqa: S101  # without a seq everything fits
         last = first + len(proposal.contents) - 1
+        if known := await self._find_keyed(actor, proposal):
+            self._answer_repeat(proposal, (known,))
+            return True
         stored: list[WorkflowEvent] = []
         if head.first_kept_seq <= first < head.next_seq:
             stored = await self._store.read(actor.workflow_id, first, last, limit=last - first + 1)
@@ -285,9 +327,7 @@ class Supervisor:
         if answer is Answer.APPEND:
             return False
         if answer is Answer.REPEATED:
-            proposal.events, proposal.repeated = tuple(stored), True
-            self.committer.events_repeated += len(stored)
-            proposal.decide(self._kernel)
+            self._answer_repeat(proposal, tuple(stored))
             return True
         raise refusal(
             answer,
@@ -299,10 +339,21 @@ class Supervisor:
             conflict_seq=difference,
         )
 
+    async def _find_keyed(self, actor: Actor, proposal: Proposal) -> WorkflowEvent | None:
+        # As the store decides: a known key answers a single event, whatever else was asked for.
+        if proposal.keys is None or len(proposal.keys) != 1 or proposal.keys[0] is None:
+            return None
+        return await self._store.find_key(actor.workflow_id, proposal.keys[0])
+
+    def _answer_repeat(self, proposal: Proposal, stored: tuple[WorkflowEvent, ...]) -> None:
+        proposal.events, proposal.repeated = stored, True
+        self.committer.events_repeated += len(stored)
+        proposal.decide(self._kernel)
+
     def _send_back(self, proposal: Proposal) -> None:
         actor = proposal.actor
         assert actor is not None  # noqa: S101  # the committer answers units without a log itself
-        if proposal.cancelled and not proposal.joiners:
+        if proposal.cancelled:
             proposal.decide(self._kernel)
             return
         if self._nursery is None:
@@ -322,7 +373,7 @@ class Supervisor:
             self.quarantined[actor.workflow_id] = cause
             del self._crashed[actor.workflow_id]
             return unavailable_error(actor.workflow_id, cause, quarantined=True)
-        doubled = self._config.backoff_initial_seconds * 2 ** (record.count - 1)
+        doubled = self._config.backoff_initial_seconds * 2.0 ** min(record.count - 1, DOUBLINGS_MAX)
         seconds = min(doubled, self._config.backoff_maximum_seconds)
         if actor.inbox is None:
             self._awaken(actor, backoff_seconds=seconds)
@@ -373,17 +424,23 @@ class Supervisor:
         self._nursery = None
         self.committer.abandon_open()
         self.loader.fail(closed_error())
-        for actor in list(self.actors.values()):
-            if actor.inbox is not None:
-                for proposal in actor.inbox.drain():
-                    proposal.fail(closed_error(), self._kernel)
-                actor.inbox.receive.close()
-                actor.inbox = None
+        for actor in self.awake:
+            assert actor.inbox is not None  # noqa: S101  # the pair of _awaken(): who is awake has an inbox
+            for proposal in actor.inbox.drain():
+                proposal.fail(closed_error(), self._kernel)
+            actor.inbox.receive.close()
+            actor.inbox = None
+        self.awake.clear()
 
     def _forget_some(self) -> None:
         # The oldest tenth, so that the walk is paid for by many appends.
         wanted = max(1, self._config.idle_actors_max // 10)
-        idle = [name for name, actor in self.actors.items() if actor.inbox is None and not actor.in_flight]
+        wanted_by_caller = self.loader.wants
+        idle = [
+            name
+            for name, actor in self.actors.items()
+            if actor.inbox is None and not actor.in_flight and not wanted_by_caller(actor)
+        ]
         for name in idle[:wanted]:
             del self.actors[name]
 

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
+import attrs
 import trio
 
 from treadle.errors import UsageError
@@ -58,6 +59,7 @@ async def open_store(
     kernel: Kernel | None = None,
     create: bool = True,
     read_only: bool = False,
+    ignore_poison: bool = False,
 ) -> AsyncIterator[Store]:
     """Open a store by URL or path, and close it at the end of the block.
 
@@ -66,6 +68,7 @@ async def open_store(
         kernel: through which it waits; None takes Trio's own scheduler.
         create: make the store when it does not exist; otherwise that is an error.
         read_only: refuse writes and change nothing.
+        ignore_poison: open a poisoned store as well, to look at all of it; it still takes nothing.
 
     Yields:
         The open store.
@@ -78,7 +81,8 @@ async def open_store(
         StorePoisonedError: it waits for ``treadle log verify --clear``.
         CorruptStoreError: it is damaged.
     """
-    options, module = _parse(url, create=create, read_only=read_only)
+    options, module = _parse(url)
+    options = attrs.evolve(options, create=create, read_only=read_only, ignore_poison=ignore_poison)
     opener = importlib.import_module(module).open_store
     store: Store = await opener(options, kernel or TrioKernel())
     try:
@@ -88,7 +92,7 @@ async def open_store(
             await store.aclose()
 
 
-def _parse(url: str | os.PathLike[str], *, create: bool, read_only: bool) -> tuple[StoreOptions, str]:
+def _parse(url: str | os.PathLike[str]) -> tuple[StoreOptions, str]:
     text = os.fspath(url)
     if not text or "\0" in text:
         raise UsageError(f"a store is a URL or a path, got {text!r}; try 'orders.db' or 'memory:'")
@@ -100,9 +104,7 @@ def _parse(url: str | os.PathLike[str], *, create: bool, read_only: bool) -> tup
             f"no store answers to {scheme!r}: expected one of {known} or a path, got {text!r};"
             " write ./ before a path with a colon"
         )
-    return StoreOptions(location.removeprefix("//"), text, create=create, read_only=read_only), SCHEMES[
-        scheme
-    ]
+    return StoreOptions(location.removeprefix("//"), text), SCHEMES[scheme]
 
 
 __all__ = [

@@ -659,9 +659,11 @@ class StoreOptions:
         url: the URL as the caller wrote it.
         create: make the store when it does not exist; otherwise that is an error.
         read_only: refuse writes and change nothing, not even in the file's surroundings.
+        ignore_poison: open a poisoned store as well, to look at all of it; it still takes nothing.
     """
 
     location: str
     url: str
     create: bool = True
     read_only: bool = False
+    ignore_poison: bool = False

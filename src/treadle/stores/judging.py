@@ -45,11 +45,14 @@ def check_unit(unit: Unit) -> None:
 
     Raises:
         BatchError: a batch is empty, too long, or has a gap or a repeat inside.
-        UsageError: two batches for one log, or digests or keys that do not match the events.
+        UsageError: two batches for one log, digests or keys that do not match the events, or a message
+            taken twice.
     """
     logs = [batch.workflow_id for batch in unit.batches]
     if len(set(logs)) < len(logs):
         raise UsageError("a unit has at most one batch for each log; join the batches of a log")
+    if len(set(unit.messages_taken)) < len(unit.messages_taken):
+        raise UsageError("a unit takes a message once; leave the repeat out")
     for batch in unit.batches:
         check_batch(batch.events, events_max=UNIT_EVENTS_MAX)
         if len(batch.digests) != len(batch.events) or (batch.keys and len(batch.keys) != len(batch.events)):

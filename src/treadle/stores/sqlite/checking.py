@@ -1,0 +1,112 @@
+"""What lies outside the digest chains, checked: pages, indices, and rows that belong together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+import apsw
+
+from treadle.stores.contract import Damage
+
+_PROBLEMS_MAX: Final = 100
+"""Of each kind; a file with more of them is not repaired line by line."""
+_ROW: Final = re.compile(r"row (\d+)")
+_EVENT: Final = """
+SELECT w.id, e.seq FROM events AS e NOT INDEXED LEFT JOIN workflows AS w ON w.key = e.workflow
+WHERE e.position = ?
+"""
+_ORPHANS: Final = """
+SELECT e.workflow, min(e.seq), count(*) FROM events AS e
+WHERE NOT EXISTS (SELECT 1 FROM workflows WHERE key = e.workflow) GROUP BY e.workflow LIMIT ?
+"""
+_EMPTY: Final = """
+SELECT w.id FROM workflows AS w
+WHERE NOT EXISTS (SELECT 1 FROM events WHERE workflow = w.key) LIMIT ?
+"""
+_LOST_HEADS: Final = """
+SELECT h.workflow, w.id, h.first_kept_seq FROM heads AS h LEFT JOIN workflows AS w ON w.key = h.workflow
+WHERE w.key IS NULL OR NOT EXISTS (
+    SELECT 1 FROM events WHERE workflow = h.workflow AND seq = h.first_kept_seq
+) LIMIT ?
+"""
+_BELOW_KEPT: Final = """
+SELECT w.id, min(e.seq), h.first_kept_seq FROM heads AS h
+JOIN workflows AS w ON w.key = h.workflow JOIN events AS e ON e.workflow = h.workflow
+WHERE e.seq < h.first_kept_seq GROUP BY w.id LIMIT ?
+"""
+_KEYS: Final = """
+SELECT w.id, e.seq FROM events AS e NOT INDEXED LEFT JOIN workflows AS w ON w.key = e.workflow
+WHERE e.key IS NOT NULL AND NOT (typeof(e.key) = 'blob' AND length(e.key) BETWEEN 1 AND 64
+    AND e.position = (SELECT position FROM events WHERE workflow = e.workflow AND key = e.key)) LIMIT ?
+"""
+_SETTINGS: Final = "SELECT value FROM settings WHERE name = 'epoch'"
+
+
+def check_structure(connection: apsw.Connection) -> list[Damage]:
+    """Check all that lies outside the logs' digest chains; see `Store.check_structure`.
+
+    Args:
+        connection: a reader; the checks see one instant each.
+
+    Returns:
+        What is damaged.
+    """
+    found = list(_check_pages(connection))
+    try:
+        for check in (_check_events, _check_heads, _check_keys, _check_settings):
+            found.extend(check(connection))
+    except (apsw.CorruptError, apsw.SQLError) as error:
+        found.append(Damage(f"a table cannot be read to its end: {error}"))
+    return found
+
+
+def _check_pages(connection: apsw.Connection) -> Iterator[Damage]:
+    try:
+        lines = [text for (text,) in connection.execute(f"PRAGMA integrity_check({_PROBLEMS_MAX})")]
+    except apsw.CorruptError as error:
+        lines = [str(error)]
+    for line in lines:
+        if line == "ok":
+            continue
+        workflow_id, seq = _place(connection, line)
+        yield Damage(f"SQLite finds: {line}", workflow_id, seq)
+
+
+def _place(connection: apsw.Connection, line: str) -> tuple[str | None, int | None]:
+    """Find the event that a line of SQLite's names by its row."""
+    row = _ROW.search(line)
+    if row is None or "events" not in line:
+        return None, None
+    try:
+        found = connection.execute(_EVENT, (int(row[1]),)).fetchone()
+    except apsw.Error:
+        return None, None
+    return found or (None, None)
+
+
+def _check_events(connection: apsw.Connection) -> Iterator[Damage]:
+    for key, seq, count in connection.execute(_ORPHANS, (_PROBLEMS_MAX,)):
+        yield Damage(f"{count} events belong to workflow number {key}, which has no name", None, seq)
+    for (name,) in connection.execute(_EMPTY, (_PROBLEMS_MAX,)):
+        yield Damage("the workflow is known, but has no events", name, 1)
+
+
+def _check_heads(connection: apsw.Connection) -> Iterator[Damage]:
+    for key, name, seq in connection.execute(_LOST_HEADS, (_PROBLEMS_MAX,)):
+        what = "has no name" if name is None else f"has no event at its first kept seq {seq}"
+        yield Damage(f"a head is kept for workflow number {key}, which {what}", name, seq)
+    for name, seq, first_kept_seq in connection.execute(_BELOW_KEPT, (_PROBLEMS_MAX,)):
+        yield Damage(f"an event lies below the first kept seq {first_kept_seq}", name, seq)
+
+
+def _check_keys(connection: apsw.Connection) -> Iterator[Damage]:
+    for name, seq in connection.execute(_KEYS, (_PROBLEMS_MAX,)):
+        yield Damage("the event's idempotency key does not lead back to it", name, seq)
+
+
+def _check_settings(connection: apsw.Connection) -> Iterator[Damage]:
+    epoch = connection.execute(_SETTINGS).get
+    if type(epoch) is not int or epoch < 0:
+        yield Damage(f"the runner's epoch is {epoch!r}, expected a number from 0 on")

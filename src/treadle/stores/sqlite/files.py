@@ -1,0 +1,340 @@
+"""The files around a store: making one, judging one before SQLite sees it, and watching one that is open.
+
+POSIX locks belong to a process, and closing *any* descriptor of a file drops them all. So a file that this
+process has open through SQLite is never opened by other means here: the registry on this page knows
+which those are, and everything below that reads a file asks it first.
+"""
+
+# Plain strings, as SQLite speaks them; a Path made for each look would cost more than the look.
+# ruff: noqa: PTH104, PTH108, PTH110, PTH112, PTH116, PTH120, PTH123
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import stat
+import struct
+import sys
+import threading
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+import apsw
+
+from treadle.errors import (
+    CorruptStoreError,
+    StoreFormatError,
+    StoreReadOnlyError,
+    StoreUnavailableError,
+)
+from treadle.stores.sqlite.poison import marker_path, sync_directory
+from treadle.stores.sqlite.schema import check_identity, create_schema
+from treadle.stores.sqlite.wal import scan_wal
+
+WAL_SUFFIX: Final = "-wal"
+SHARED_MEMORY_SUFFIX: Final = "-shm"
+_HEADER_SIZE_BYTES: Final = 100
+_MAGIC: Final = b"SQLite format 3\0"
+# The byte of the -shm on which every connection holds a shared lock as long as it is open (os_unix.c).
+_DEAD_MAN_SWITCH: Final = 128
+
+Identity = tuple[int, int]
+"""Device and inode: which file it is, whatever it is called."""
+
+OPENING: Final = threading.RLock()
+"""Held while a file is judged and opened: between the two nobody else in this process may open it."""
+_open_files: dict[Identity, int] = {}
+
+
+def register(identity: Identity) -> None:
+    """Note that a connection to a file lives in this process.
+
+    Args:
+        identity: the file.
+    """
+    with OPENING:
+        _open_files[identity] = _open_files.get(identity, 0) + 1
+
+
+def unregister(identity: Identity) -> None:
+    """Note that a store has closed its connections to a file.
+
+    Args:
+        identity: the file.
+    """
+    with OPENING:
+        _open_files[identity] -= 1
+        if not _open_files[identity]:
+            del _open_files[identity]
+
+
+def is_open_here(identity: Identity) -> bool:
+    """Tell whether this process has connections to a file."""
+    with OPENING:
+        return identity in _open_files
+
+
+def identity_of(path: str) -> Identity | None:
+    """Tell which file a path leads to now.
+
+    Args:
+        path: any path.
+
+    Returns:
+        Device and inode, or None when there is nothing.
+    """
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+class Header(NamedTuple):
+    """What the first page of an SQLite file tells."""
+
+    page_size_bytes: int
+    pages: int
+    application_id: int
+    version: int
+
+
+def create_file(path: str) -> None:
+    """Make an empty store under a path, whole or not at all.
+
+    It is made under another name and linked into place, so that a crash in the middle leaves nothing
+    under the path, and the slower of two processes finds the file of the faster.
+
+    Args:
+        path: where; links resolved.
+
+    Raises:
+        StoreUnavailableError: the directory does not exist.
+        StoreReadOnlyError: the directory cannot be written.
+    """
+    directory = os.path.dirname(path)
+    if not os.path.isdir(directory):
+        raise StoreUnavailableError(f"{path}: there is no directory {directory}; make it first")
+    draft = f"{path}.new-{secrets.token_hex(4)}"
+    try:
+        connection = apsw.Connection(draft)
+        try:
+            connection.pragma("fullfsync", 1)
+            create_schema(connection)
+            connection.pragma("journal_mode", "WAL")
+        finally:
+            connection.close()
+        _link(draft, path)
+    except (apsw.CantOpenError, apsw.ReadOnlyError, PermissionError) as error:
+        raise StoreReadOnlyError(
+            f"{path}: {directory} cannot be written ({error}); check its permissions"
+        ) from error
+    finally:
+        for leftover in (draft, draft + "-journal", draft + WAL_SUFFIX, draft + SHARED_MEMORY_SUFFIX):
+            with suppress(OSError):
+                os.unlink(leftover)
+    sync_directory(directory)
+
+
+def _link(draft: str, path: str) -> None:
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        return
+    except PermissionError:
+        raise
+    except OSError:
+        # A file system without links. Should another process be faster by a hair, it loses its file,
+        # and notices by the inode before it answers anybody.
+        if not os.path.exists(path):
+            os.rename(draft, path)
+
+
+def check_path(path: str) -> None:
+    """Refuse what SQLite would answer with a riddle.
+
+    Args:
+        path: something that exists.
+
+    Raises:
+        StoreFormatError: a directory, a pipe, a device.
+    """
+    mode = os.stat(path).st_mode
+    if stat.S_ISDIR(mode):
+        raise StoreFormatError(f"{path}: a directory; give the path of a file inside it")
+    if not stat.S_ISREG(mode):
+        raise StoreFormatError(f"{path}: not a regular file; give another path")
+
+
+def check_content(path: str) -> None:
+    """Judge a file by its first page, if no connection of this process would suffer.
+
+    Args:
+        path: a regular file.
+
+    Raises:
+        StoreFormatError: empty, not SQLite, foreign, or of a newer version.
+        CorruptStoreError: cut short.
+        StoreUnavailableError: it cannot be read.
+    """
+    identity = identity_of(path)
+    if identity is None or is_open_here(identity):
+        return
+    try:
+        with open(path, "rb") as file:
+            header = file.read(_HEADER_SIZE_BYTES)
+            size_bytes = os.fstat(file.fileno()).st_size
+    except OSError as error:
+        raise StoreUnavailableError(f"{path}: cannot be read: {error.strerror}; check its rights") from error
+    told = _parse_header(header, path)
+    check_identity(told.application_id, told.version, path)
+    # A WAL may hold the missing pages: a checkpoint that was cut off leaves a short file and a whole WAL.
+    wal_is_empty = not _size_bytes(path + WAL_SUFFIX)
+    if wal_is_empty and size_bytes < told.pages * told.page_size_bytes:
+        raise CorruptStoreError(
+            f"{path}: cut short: its header promises {told.pages * told.page_size_bytes} bytes,"
+            f" there are {size_bytes}; restore a backup"
+        )
+
+
+def _parse_header(header: bytes, path: str) -> Header:
+    if not header:
+        raise StoreFormatError(
+            f"{path}: an empty file, which treadle never makes: a store was cut off, or something else made"
+            " it; delete it to let treadle make a new store"
+        )
+    if not header.startswith(_MAGIC[: len(header)]):
+        raise StoreFormatError(f"{path}: not an SQLite database; give another path")
+    if len(header) < _HEADER_SIZE_BYTES:
+        raise CorruptStoreError(
+            f"{path}: cut short: an SQLite header has {_HEADER_SIZE_BYTES} bytes, there are {len(header)};"
+            " restore a backup"
+        )
+    (page_size_bytes,) = struct.unpack_from(">H", header, 16)
+    (pages,) = struct.unpack_from(">I", header, 28)
+    (version,) = struct.unpack_from(">I", header, 60)
+    (application_id,) = struct.unpack_from(">I", header, 68)
+    return Header(65_536 if page_size_bytes == 1 else page_size_bytes, pages, application_id, version)
+
+
+def check_wal(path: str) -> None:
+    """Refuse a store whose write-ahead log is damaged in a way SQLite would not tell.
+
+    Only for a file that nobody holds: a living writer may be in the middle of a frame.
+
+    Args:
+        path: the store's file.
+
+    Raises:
+        CorruptStoreError: a bad frame with a whole later commit behind it.
+    """
+    wal = path + WAL_SUFFIX
+    if not _size_bytes(wal) or is_held(path):
+        return
+    reports = []
+    # Twice, should the first find something: a process that opened the file meanwhile may have begun the
+    # log anew while it was being read, and an alarm must never be false.
+    for _ in range(2):
+        try:
+            with open(wal, "rb") as file:
+                report = scan_wal(file)
+        except FileNotFoundError:
+            return
+        reports.append(report)
+        if report.bad_frame is None or is_held(path):
+            return
+    if reports[0] != reports[1]:
+        return
+    raise CorruptStoreError(
+        f"{wal}: frame {report.bad_frame} (byte {report.bad_offset}) is damaged, and whole commits lie behind"
+        f" it; SQLite would drop them silently and keep {report.commits_sound}; nothing was opened or"
+        " changed: restore a backup, or move this file away to give up everything not yet checkpointed"
+    )
+
+
+def is_held(path: str) -> bool:
+    """Tell whether any process has the store open.
+
+    Args:
+        path: the store's file, not open in this process unless the registry says so.
+
+    Returns:
+        Whether somebody does; False when there is no shared memory, because then nobody can.
+    """
+    identity = identity_of(path)
+    if identity is not None and is_open_here(identity):
+        return True
+    try:
+        descriptor = os.open(path + SHARED_MEMORY_SUFFIX, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    try:
+        return _is_locked(descriptor, _DEAD_MAN_SWITCH)
+    finally:
+        # Drops no lock of ours: the registry has just said that this process holds none on it.
+        os.close(descriptor)
+
+
+def _is_locked(descriptor: int, byte: int) -> bool:
+    # struct flock. Asking, not taking: a lock taken for a moment would make another opener fail.
+    if sys.platform == "darwin":
+        layout, fields = "@qqihh", (byte, 1, 0, fcntl.F_WRLCK, 0)
+        place = 3
+    else:
+        layout, fields = "@hhqqi", (fcntl.F_WRLCK, 0, byte, 1, 0)
+        place = 0
+    answer = fcntl.fcntl(descriptor, fcntl.F_GETLK, struct.pack(layout, *fields))
+    return bool(struct.unpack(layout, answer)[place] != fcntl.F_UNLCK)
+
+
+def _size_bytes(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
+
+
+def size_on_disk(path: str) -> int | None:
+    """Tell how much a store takes.
+
+    Args:
+        path: its file.
+
+    Returns:
+        Bytes of the file and its WAL, or None when there is no file.
+    """
+    if not os.path.exists(path):
+        return None
+    return _size_bytes(path) + _size_bytes(path + WAL_SUFFIX)
+
+
+class Guard:
+    """Sees that a store's files are still the ones that were opened.
+
+    Writes to a file that was deleted or replaced vanish without an error; so after every commit, and
+    before anybody is answered, the names are held against the inodes.
+
+    Args:
+        path: the store's file, open.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._wal = path + WAL_SUFFIX
+        self._marker = marker_path(path)
+        self._file_identity = identity_of(path)
+        self._wal_identity = identity_of(self._wal)
+
+    def complaint(self) -> str | None:
+        """Tell what has become of the files.
+
+        Returns:
+            A sentence without its stop, or None when all is well.
+        """
+        if identity_of(self._path) != self._file_identity:
+            return f"{self._path} was deleted or replaced while it was open"
+        if identity_of(self._wal) != self._wal_identity:
+            return f"{self._wal} was deleted or replaced while it was open"
+        return None

@@ -1,0 +1,247 @@
+"""What a store's file looks like inside, and how an older one becomes a newer one.
+
+Events lie in one table in commit order, so that an append touches the end of the file and not a random
+page for each log; `events_by_log` finds a log's rows in order and holds the promise that no seq is there
+twice. There is no index on event time: it would cost a random page for every append, to serve queries
+that can as well scan one workflow's rows. A log's head is derived from its newest row; the `heads` table
+has a row only for logs whose writer handed over facts or whose beginning was pruned, because a row
+updated with every append would double the bytes written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+import apsw
+
+from treadle.errors import CorruptStoreError, StoreFormatError, StoreUnavailableError
+
+APPLICATION_ID: Final = 0x54524C45
+"""'TRLE', in the file's header: tells our files from everybody else's."""
+SCHEMA_VERSION: Final = 1
+"""Kept as the file's `user_version`. A new event kind raises it, so that an older treadle refuses."""
+BUSY_MILLISECONDS: Final = 5_000
+"""How long to wait for another process's transaction: many times the longest of ours."""
+CACHE_SIZE_KIBIBYTES: Final = 65_536
+"""The writer's pages in memory. Random workflows touch a random index page for each append; with 64 MiB
+the index of some 1.5 million events stays at hand. Taken only as the file grows."""
+
+SCHEMA: Final = """
+CREATE TABLE workflows (
+    key INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE
+) STRICT;
+CREATE TABLE events (
+    position INTEGER PRIMARY KEY AUTOINCREMENT,
+    workflow INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    timestamp INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    payload BLOB NOT NULL,
+    digest BLOB NOT NULL,
+    key BLOB
+) STRICT;
+CREATE UNIQUE INDEX events_by_log ON events (workflow, seq);
+CREATE UNIQUE INDEX events_by_key ON events (workflow, key) WHERE key IS NOT NULL;
+CREATE TABLE heads (
+    workflow INTEGER PRIMARY KEY,
+    first_kept_seq INTEGER NOT NULL DEFAULT 1,
+    digest_before BLOB,
+    status INTEGER,
+    run_start_seq INTEGER,
+    wake_up_ns INTEGER,
+    name TEXT,
+    details BLOB
+) STRICT;
+CREATE INDEX heads_by_status ON heads (status) WHERE status IS NOT NULL;
+CREATE INDEX heads_by_wake_up ON heads (wake_up_ns) WHERE wake_up_ns IS NOT NULL;
+CREATE TABLE mailbox (
+    arrival INTEGER PRIMARY KEY AUTOINCREMENT,
+    workflow_id TEXT NOT NULL,
+    message_id BLOB NOT NULL,
+    kind INTEGER NOT NULL,
+    payload BLOB NOT NULL,
+    taken INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (workflow_id, message_id)
+) STRICT;
+CREATE INDEX mailbox_waiting ON mailbox (workflow_id, arrival) WHERE taken = 0;
+CREATE TABLE records (
+    namespace TEXT NOT NULL,
+    key BLOB NOT NULL,
+    value BLOB NOT NULL,
+    PRIMARY KEY (namespace, key)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE settings (
+    name TEXT PRIMARY KEY,
+    value INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO settings VALUES ('epoch', 0);
+"""
+
+TABLES: Final = frozenset({"workflows", "events", "heads", "mailbox", "records", "settings"})
+INDICES: Final = frozenset(
+    {"events_by_log", "events_by_key", "heads_by_status", "heads_by_wake_up", "mailbox_waiting"}
+)
+
+Migration = str | Callable[[apsw.Connection], None]
+
+MIGRATIONS: Final[dict[int, Migration]] = {}
+"""From version -> what makes it the next one: SQL, or a function on the connection.
+
+Each runs in one transaction together with the new version number, so a crash leaves the old version whole.
+Version 1 is the first, so nothing leads to it.
+"""
+
+
+def configure_writer(connection: apsw.Connection) -> None:
+    """Set what every writing connection needs before its first transaction.
+
+    Args:
+        connection: freshly opened.
+    """
+    connection.set_busy_timeout(BUSY_MILLISECONDS)
+    # fullfsync: on macOS a plain fsync stops at the drive's cache; elsewhere these two do nothing.
+    for name, value in (
+        ("journal_mode", "WAL"),
+        ("synchronous", "FULL"),
+        ("fullfsync", 1),
+        ("checkpoint_fullfsync", 1),
+        # SQLite swallows the I/O errors of its own checkpoints; ours are made between groups, and seen.
+        ("wal_autocheckpoint", 0),
+        ("cache_size", -CACHE_SIZE_KIBIBYTES),
+    ):
+        connection.pragma(name, value)
+
+
+def create_schema(connection: apsw.Connection) -> None:
+    """Make an empty database a store, in one transaction.
+
+    Args:
+        connection: on a database without tables, not yet in WAL mode unless it has no file to rename.
+    """
+    # Must be there before the first page, so that compaction can give pages back later.
+    connection.pragma("auto_vacuum", "INCREMENTAL")
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        connection.execute(SCHEMA)
+        connection.pragma("application_id", APPLICATION_ID)
+        connection.pragma("user_version", SCHEMA_VERSION)
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def is_new(connection: apsw.Connection) -> bool:
+    """Tell whether a database is still without anything in it.
+
+    Args:
+        connection: on the database.
+
+    Returns:
+        Whether it has no tables and no marks of anybody's.
+    """
+    tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
+    return not (tables or connection.pragma("application_id") or connection.pragma("user_version"))
+
+
+def check_identity(application_id: int, version: int, path: str) -> None:
+    """Refuse a database that is not ours, or of a newer treadle.
+
+    Args:
+        application_id: its mark.
+        version: its schema version.
+        path: for the message.
+
+    Raises:
+        StoreFormatError: foreign, or newer.
+    """
+    if application_id != APPLICATION_ID:
+        raise StoreFormatError(
+            f"{path}: an SQLite database, but not a treadle store (application id {application_id:#x},"
+            f" expected {APPLICATION_ID:#x}); give another path"
+        )
+    if version > SCHEMA_VERSION:
+        raise StoreFormatError(
+            f"{path}: made by a newer treadle: the file has schema version {version}, this treadle knows"
+            f" up to {SCHEMA_VERSION}; upgrade treadle"
+        )
+    if version < 1:
+        raise StoreFormatError(
+            f"{path}: schema version {version} was never written by a treadle; restore a backup"
+        )
+
+
+def check_tables(connection: apsw.Connection, path: str) -> None:
+    """Refuse a store that lacks tables or indices of its version.
+
+    Args:
+        connection: on the store, at the current version.
+        path: for the message.
+
+    Raises:
+        CorruptStoreError: something is missing.
+    """
+    there = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema")}
+    if missing := sorted((TABLES | INDICES) - there):
+        raise CorruptStoreError(
+            f"{path}: a treadle store without its {', '.join(missing)}; somebody changed it from outside:"
+            " restore a backup"
+        )
+
+
+def migrate(connection: apsw.Connection, path: str) -> None:
+    """Bring an older store to the current version, one version at a time.
+
+    Args:
+        connection: a writing connection.
+        path: for messages.
+
+    Raises:
+        StoreFormatError: foreign or newer, or no way leads from its version.
+    """
+    while (version := connection.pragma("user_version")) != SCHEMA_VERSION:
+        check_identity(connection.pragma("application_id"), version, path)
+        if version not in MIGRATIONS:
+            raise StoreFormatError(
+                f"{path}: no migration leads from schema version {version} to {SCHEMA_VERSION};"
+                " open it with the treadle in between first"
+            )
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            # Asked again: another process may have migrated while this one waited for the lock.
+            if connection.pragma("user_version") == version:
+                step = MIGRATIONS[version]
+                connection.execute(step) if isinstance(step, str) else step(connection)
+                connection.pragma("user_version", version + 1)
+            connection.execute("COMMIT")
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+
+
+_FIRST_SOUND: Final = (3, 51, 3)
+_BACKPORTS: Final = {(3, 44): 6, (3, 50): 7}
+
+
+def check_sqlite_version(version: str) -> None:
+    """Refuse SQLite libraries that can lose a commit when the WAL is reset.
+
+    Args:
+        version: as the library tells it, for example ``"3.51.3"``.
+
+    Raises:
+        StoreUnavailableError: the library has the bug, or its version cannot be read.
+    """
+    found = re.fullmatch(r"(\d+)\.(\d+)\.(\d+).*", version)
+    numbers = tuple(int(part) for part in found.groups()) if found else (0, 0, 0)
+    backport = _BACKPORTS.get(numbers[:2])  # type: ignore[arg-type]
+    if numbers >= _FIRST_SOUND or (backport is not None and numbers[2] >= backport):
+        return
+    raise StoreUnavailableError(
+        f"SQLite {version} has the WAL-reset bug (3.7.0 to 3.51.2), which can lose committed transactions"
+        " when a checkpoint and a writer meet; expected 3.51.3 or newer, 3.50.7 or 3.44.6:"
+        " upgrade apsw (pip install -U apsw)"
+    )

@@ -1,0 +1,309 @@
+"""The store itself: the contract's methods, each a question in a thread or a group for the writer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import apsw
+import trio
+
+from treadle.errors import StoreReadOnlyError, StoreUnavailableError
+from treadle.events import WorkflowEvent, WorkflowId
+from treadle.kernel import Kernel
+from treadle.stores.contract import (
+    PAGE_EVENTS,
+    PAGE_WORKFLOWS,
+    AuditRow,
+    Damage,
+    FeedEvent,
+    Head,
+    LogPage,
+    Message,
+    Outcome,
+    Record,
+    Store,
+    StoreStatistics,
+    Unit,
+)
+from treadle.stores.sqlite import checking, copying, files, reading
+from treadle.stores.sqlite.faults import translated
+from treadle.stores.sqlite.gate import Gate
+from treadle.stores.sqlite.opening import Opened
+from treadle.stores.sqlite.readers import READERS_MAX, open_reader
+from treadle.stores.sqlite.transaction import Token
+from treadle.stores.sqlite.writer import Writer
+
+T = TypeVar("T")
+
+
+class SqliteStore(Store):
+    """A store in one SQLite file; see `Store` for what every method promises.
+
+    Made by `open_store`, which has judged the file. Beside the file lie its write-ahead log (`-wal`) and
+    shared memory (`-shm`), which belong to it: copy a store with `backup`, never file by file. After an
+    error that made the disk doubtful there is a marker (`-poisoned`) as well.
+
+    Args:
+        opened: the parts.
+        url: how it was opened.
+        kernel: through which it waits.
+    """
+
+    durable = True
+    shared = True
+
+    def __init__(self, opened: Opened, url: str, kernel: Kernel) -> None:
+        self.url = url
+        self._kernel = kernel
+        self._path = opened.path
+        self._health = opened.health
+        self._writer = opened.writer
+        self._readers = opened.readers
+        self._identity = opened.identity
+        self._write_gate = Gate(kernel, 1)
+        # Without readers of its own the writer's connection answers, one question at a time.
+        self._read_gate = self._write_gate if opened.readers is None else Gate(kernel, READERS_MAX)
+        self._watch_gate = Gate(kernel, 1)
+        self._watch: apsw.Connection | None = None
+        self._closed = False
+
+    # -- writing --
+
+    async def append(self, units: Sequence[Unit]) -> list[Outcome]:
+        """Write units; see `Store.append`."""
+        return await self._write(Writer.append, units)
+
+    async def raise_epoch(self) -> int:
+        """Take over as runner; see `Store.raise_epoch`."""
+        return await self._write(Writer.raise_epoch)
+
+    async def maintain(self) -> None:
+        """Checkpoint when the WAL has grown; see `Store.maintain`."""
+        if self._writer is None or not self._writer.checkpoint_is_due():
+            await self._kernel.turn()
+            if self._health.poisoned:
+                raise self._health.error()
+            return
+        await self._write(Writer.maintain)
+
+    async def _write(self, work: Callable[..., T], *args: Any) -> T:
+        await self._kernel.checkpoint_if_cancelled()
+        self._check_writable()
+        await self._write_gate.enter()
+        try:
+            return await self._kernel.run_blocking(work, self._check_writable(), *args)
+        finally:
+            self._write_gate.leave()
+
+    def _check_writable(self) -> Writer:
+        self._check_open()
+        if self._writer is None:
+            raise StoreReadOnlyError(f"{self._path}: the store was opened read-only; open it for writing")
+        if self._health.poisoned:
+            raise self._health.error()
+        return self._writer
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreUnavailableError(f"{self._path}: the store is closed; open it again")
+
+    # -- reading --
+
+    async def _ask(self, question: Callable[..., T], *args: Any) -> T:
+        await self._kernel.checkpoint_if_cancelled()
+        await self._read_gate.enter()
+        try:
+            self._check_open()
+            if self._readers is not None:
+                return await self._kernel.run_blocking(self._readers.ask, question, *args)
+            return await self._kernel.run_blocking(self._ask_writer, question, *args)
+        finally:
+            self._read_gate.leave()
+
+    def _ask_writer(self, question: Callable[..., T], *args: Any) -> T:
+        connection = self._check_connection()
+        try:
+            return question(connection, *args)
+        except apsw.Error as error:
+            raise translated(error, self._path, connection.system_errno) from error
+
+    def _check_connection(self) -> apsw.Connection:
+        if self._writer is None:
+            raise AssertionError("a store without readers has a writer")  # pragma: no cover
+        return self._writer.connection
+
+    async def heads(self, workflow_ids: Sequence[WorkflowId]) -> list[Head]:
+        """Tell where logs stand; see `Store.heads`."""
+        # Taken before the look, so that whatever is written in between makes the tokens stale.
+        generation = self._writer.generation if self._writer is not None else None
+        found = await self._ask(reading.heads, workflow_ids, self._health.cut)
+        if generation is None or self._health.poisoned:
+            return [head for head, _ in found]
+        return [
+            head._replace(token=Token(generation, head.workflow_id, key, head.next_seq, head.digest))
+            for head, key in found
+        ]
+
+    async def read(
+        self,
+        workflow_id: WorkflowId,
+        from_seq: int = 1,
+        to_seq: int | None = None,
+        *,
+        limit: int = PAGE_EVENTS,
+    ) -> list[WorkflowEvent]:
+        """Read a page by seq; see `Store.read`."""
+        return await self._ask(reading.read, workflow_id, from_seq, to_seq, limit, self._health.cut)
+
+    async def read_many(
+        self, workflow_ids: Sequence[WorkflowId], *, events_max: int = PAGE_EVENTS
+    ) -> list[LogPage]:
+        """Read many logs; see `Store.read_many`."""
+        return await self._ask(reading.read_many, workflow_ids, events_max, self._health.cut)
+
+    async def between(
+        self, workflow_id: WorkflowId, since: int, until: int, *, after_seq: int = 0, limit: int = PAGE_EVENTS
+    ) -> list[WorkflowEvent]:
+        """Read a page by event time; see `Store.between`.
+
+        Looks at every row of the workflow: an index on time would cost each append a random page.
+        """
+        return await self._ask(reading.between, workflow_id, since, until, after_seq, limit, self._health.cut)
+
+    async def find_key(self, workflow_id: WorkflowId, key: bytes) -> WorkflowEvent | None:
+        """Find a keyed event; see `Store.find_key`."""
+        return await self._ask(reading.find_key, workflow_id, key, self._health.cut)
+
+    async def list_workflows(
+        self,
+        *,
+        prefix: str = "",
+        after: WorkflowId | None = None,
+        status: int | None = None,
+        limit: int = PAGE_WORKFLOWS,
+    ) -> list[WorkflowId]:
+        """List workflows; see `Store.list_workflows`."""
+        return await self._ask(reading.list_workflows, prefix, after, status, limit, self._health.cut)
+
+    async def count_workflows(self, *, prefix: str = "") -> int:
+        """Count workflows; see `Store.count_workflows`."""
+        return await self._ask(reading.count_workflows, prefix, self._health.cut)
+
+    async def due(self, until_ns: int, *, limit: int = PAGE_WORKFLOWS) -> list[Head]:
+        """List due logs; see `Store.due`."""
+        found = await self._ask(reading.due, until_ns, limit, self._health.cut)
+        return [head for head, _ in found]
+
+    async def feed(self, after_position: int = 0, *, limit: int = PAGE_EVENTS) -> list[FeedEvent]:
+        """Read in commit order; see `Store.feed`."""
+        return await self._ask(reading.feed, after_position, limit, self._health.cut)
+
+    async def change_counter(self) -> int:
+        """Tell SQLite's own counter of commits; see `Store.change_counter`.
+
+        Raises:
+            StorePoisonedError: nothing more will come; followers end with this.
+        """
+        await self._kernel.checkpoint_if_cancelled()
+        gate = self._read_gate if self._readers is None else self._watch_gate
+        await gate.enter()
+        try:
+            self._check_open()
+            return await self._kernel.run_blocking(self._count_changes)
+        finally:
+            gate.leave()
+
+    def _count_changes(self) -> int:
+        if self._writer is not None and not self._health.poisoned and self._health.marked():
+            self._health.adopt_marker(self._writer.position)
+        if self._writer is not None and self._health.poisoned:
+            raise self._health.error()
+        if self._readers is None:
+            return self._check_connection().total_changes()
+        if self._watch is None and (stamp := self._readers.stamp()) is not None:
+            # Nobody writes; when somebody begins, the connection's counter is another number than this.
+            return stamp[2]
+        try:
+            if self._watch is None:
+                self._watch = open_reader(self._path)
+            # A connection of its own: the counter tells only what *others* have committed, and compares
+            # only on one connection.
+            return int(self._watch.execute("PRAGMA data_version").get)
+        except apsw.Error as error:
+            raise translated(error, self._path) from error
+
+    async def statistics(self) -> StoreStatistics:
+        """Count what is there; see `Store.statistics`."""
+        workflows, events, position = await self._ask(reading.counts, self._health.cut)
+        return StoreStatistics(self.url, workflows, events, position, files.size_on_disk(self._path))
+
+    async def messages(self, workflow_id: WorkflowId, *, limit: int = PAGE_EVENTS) -> list[Message]:
+        """Read waiting messages; see `Store.messages`."""
+        return await self._ask(reading.messages, workflow_id, limit)
+
+    async def workflows_with_messages(
+        self, *, after: WorkflowId | None = None, limit: int = PAGE_WORKFLOWS
+    ) -> list[WorkflowId]:
+        """List non-empty mailboxes; see `Store.workflows_with_messages`."""
+        return await self._ask(reading.workflows_with_messages, after, limit)
+
+    async def record(self, namespace: str, key: bytes) -> bytes | None:
+        """Look a record up; see `Store.record`."""
+        return await self._ask(reading.record, namespace, key)
+
+    async def records(
+        self, namespace: str, *, after: bytes | None = None, limit: int = PAGE_WORKFLOWS
+    ) -> list[Record]:
+        """List records; see `Store.records`."""
+        return await self._ask(reading.records, namespace, after, limit)
+
+    # -- looking after it --
+
+    async def audit(
+        self, workflow_id: WorkflowId, after_seq: int = 0, *, limit: int = PAGE_EVENTS
+    ) -> list[AuditRow]:
+        """Read raw rows; see `Store.audit`."""
+        return await self._ask(reading.audit, workflow_id, after_seq, limit, self._health.cut)
+
+    async def check_structure(self) -> list[Damage]:
+        """Let SQLite check its pages and indices, and check what hangs together; see the contract."""
+        return await self._ask(checking.check_structure)
+
+    async def backup(self, path: str) -> None:
+        """Write a consistent copy; see `Store.backup`."""
+        if self._health.poisoned and self._health.cut != reading.INTEGER_MAX:
+            # The copy would hold what reads no longer show, without the marker that says why.
+            raise self._health.error()
+        await self._ask(copying.copy_to, path, self._path)
+
+    async def aclose(self) -> None:
+        """Close; see `Store.aclose`."""
+        if self._closed:
+            await self._kernel.turn()
+            return
+        self._closed = True
+        with trio.CancelScope(shield=True):
+            gates = [self._write_gate, self._watch_gate]
+            if self._readers is not None:
+                gates += [self._read_gate] * READERS_MAX
+            # Every place taken means that nobody is inside; who still waits finds the store closed.
+            for gate in gates:
+                await gate.enter()
+            try:
+                await self._kernel.run_blocking(self._close)
+            finally:
+                for gate in gates:
+                    gate.leave()
+
+    def _close(self) -> None:
+        try:
+            if self._watch is not None:
+                self._watch.close()
+            if self._readers is not None:
+                self._readers.close()
+            if self._writer is not None:
+                self._writer.close()
+        finally:
+            if self._identity is not None:
+                files.unregister(self._identity)

@@ -1,0 +1,231 @@
+"""The one connection of a process that writes and checkpoints.
+
+A group is one transaction: begin, see whether anybody else has written, decide and write the units,
+commit, see that the files are still ours, answer. Whatever fails leaves no transaction behind and no
+token good; what fails while it writes poisons the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final, NoReturn, TypeVar
+
+import apsw
+
+from treadle.errors import InternalError, OutcomeUnknownError, TreadleError
+from treadle.stores.contract import Outcome, Unit
+from treadle.stores.sqlite import reading
+from treadle.stores.sqlite.faults import is_full, is_poison, translated
+from treadle.stores.sqlite.files import Guard
+from treadle.stores.sqlite.poison import Health
+from treadle.stores.sqlite.schema import BUSY_MILLISECONDS
+from treadle.stores.sqlite.transaction import Generation, Transaction
+
+T = TypeVar("T")
+
+CHECKPOINT_PAGES: Final = 4_000
+"""WAL pages after which a checkpoint is due: 16 MiB, some tens of milliseconds of copying, which pays for
+two fsyncs many times over."""
+WAL_PAGES_MAX: Final = 32_000
+"""WAL pages after which waiting for slow readers is worth a short stop: 128 MiB, so that one follower
+that never pauses cannot fill the disk."""
+CHECKPOINT_BUSY_MILLISECONDS: Final = 200
+"""How long a checkpoint waits for readers then."""
+
+
+class Writer:
+    """Writes groups through one connection, one at a time.
+
+    Args:
+        connection: configured, on a store of the current version.
+        where: the store's name in messages.
+        health: shared with the readers.
+        guard: watches the files, or None when there are no real ones.
+    """
+
+    def __init__(self, connection: apsw.Connection, where: str, health: Health, guard: Guard | None) -> None:
+        self.connection = connection
+        self._where = where
+        self._health = health
+        self._guard = guard
+        self.generation = Generation()
+        self._data_version = -1
+        self.position = 0
+        self._wal_pages = 0
+        self._checkpoint_at = CHECKPOINT_PAGES
+        self._execute = connection.cursor().execute
+        connection.set_wal_hook(self._count_wal)
+        # Known from the start, so that tokens handed out before the first commit are good for it.
+        self._notice_others()
+
+    # -- writing --
+
+    def append(self, units: Sequence[Unit]) -> list[Outcome]:
+        """Write a group; see `Store.append`.
+
+        Args:
+            units: the group.
+
+        Returns:
+            One outcome for each.
+
+        Raises:
+            StoreError: as the contract tells.
+        """
+        try:
+            return self._transact(lambda transaction: transaction.write(units))
+        except apsw.ConstraintError:
+            # A token was behind its log. Everything is rolled back and no token is good any more, so now
+            # each unit is looked up, and the answer names who is wrong.
+            pass
+        try:
+            return self._transact(lambda transaction: transaction.write(units))
+        except apsw.ConstraintError as error:
+            raise translated(error, self._where) from error
+
+    def raise_epoch(self) -> int:
+        """Take over as runner; see `Store.raise_epoch`.
+
+        Returns:
+            The new epoch.
+
+        Raises:
+            StoreError: as `append`.
+        """
+
+        def work(_: Transaction) -> int:
+            self._execute("UPDATE settings SET value = value + 1 WHERE name = 'epoch'")
+            self.generation.epoch = reading.epoch(self.connection)
+            return self.generation.epoch
+
+        return self._transact(work)
+
+    def _transact(self, work: Callable[[Transaction], T]) -> T:
+        self._check_health()
+        committing = False
+        try:
+            self._execute("BEGIN IMMEDIATE")
+            self._notice_others()
+            transaction = Transaction(self.connection, self.generation)
+            result = work(transaction)
+            committing = True
+            self._execute("COMMIT")
+        except BaseException as error:  # noqa: BLE001 - raised again, always, once the transaction is gone
+            self._give_up(error, committing=committing)
+        if self._guard is not None and (complaint := self._guard.complaint() or self._marked()):
+            self._stop(complaint)
+        if transaction.rows_written:
+            self.position = self.connection.last_insert_rowid()
+        return result
+
+    def _check_health(self) -> None:
+        if not self._health.poisoned and self._health.marked():
+            self._health.adopt_marker(self.position)
+        if self._health.poisoned:
+            raise self._health.error()
+
+    def _notice_others(self) -> None:
+        # Changes only when another connection has committed; asked under the write lock it cannot change
+        # before we commit, so with the same answer as last time every head we know is fresh.
+        version = self._execute("PRAGMA data_version").get
+        if version != self._data_version:
+            self._data_version = version
+            self.generation = Generation()
+            self.position = reading.position(self.connection)
+
+    def _marked(self) -> str | None:
+        return "another process has poisoned the store meanwhile" if self._health.marked() else None
+
+    def _give_up(self, error: BaseException, *, committing: bool) -> NoReturn:
+        errno_now = self.connection.system_errno
+        self.generation = Generation()
+        self._roll_back()
+        refused = is_full(error, errno_now) or isinstance(error, apsw.BusyError | apsw.ReadOnlyError)
+        if is_poison(error, committing=committing) and not refused:
+            self._stop(f"{error} while it wrote", error)
+        if self._health.poisoned:
+            self._stop("a transaction could not be rolled back", error)
+        if isinstance(error, TreadleError | apsw.ConstraintError) or not isinstance(error, Exception):
+            raise error
+        if committing and not refused:
+            # Whatever this is, the commit may have reached the disk before it.
+            self._stop(f"{type(error).__name__} while it committed: {error}", error)
+        if isinstance(error, apsw.Error):
+            raise translated(error, self._where, errno_now) from error
+        raise InternalError(
+            f"{self._where}: unexpected {type(error).__name__}: {error}; nothing was written;"
+            " this is a bug of treadle, please report it"
+        ) from error
+
+    def _roll_back(self) -> None:
+        if not self.connection.in_transaction:
+            return
+        with suppress(apsw.Error):
+            self._execute("ROLLBACK")
+        if self.connection.in_transaction:
+            self._health.poison("a transaction could not be rolled back", self.position)
+
+    def _stop(self, reason: str, cause: BaseException | None = None) -> NoReturn:
+        self._health.poison(reason, self.position)
+        raise OutcomeUnknownError(
+            f"{self._where}: {reason}; what was just sent may or may not be written, and the store takes"
+            " nothing more: ask again with seq or key after treadle log verify --clear"
+        ) from cause
+
+    # -- the write-ahead log --
+
+    def _count_wal(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
+        if pages < self._wal_pages:
+            self._checkpoint_at = CHECKPOINT_PAGES
+        self._wal_pages = pages
+        return apsw.SQLITE_OK
+
+    def checkpoint_is_due(self) -> bool:
+        """Tell, without I/O, whether `maintain` has anything to do."""
+        return self._wal_pages >= self._checkpoint_at
+
+    def maintain(self) -> None:
+        """Checkpoint if the WAL has grown; see `Store.maintain`.
+
+        Raises:
+            StorePoisonedError: an I/O error.
+        """
+        self._check_health()
+        if not self.checkpoint_is_due():
+            return
+        # Whatever comes of it, the next try waits for as many pages again: a reader that stands in the
+        # way, or a full disk, must not cost every group a useless checkpoint.
+        self._checkpoint_at = self._wal_pages + CHECKPOINT_PAGES
+        patient = self._wal_pages >= WAL_PAGES_MAX
+        self._checkpoint(apsw.SQLITE_CHECKPOINT_RESTART if patient else apsw.SQLITE_CHECKPOINT_PASSIVE)
+        if self._health.poisoned:
+            raise self._health.error()
+
+    def _checkpoint(self, mode: int) -> None:
+        connection = self.connection
+        connection.set_busy_timeout(CHECKPOINT_BUSY_MILLISECONDS)
+        try:
+            connection.wal_checkpoint(mode=mode)
+        except (apsw.BusyError, apsw.LockedError, apsw.FullError):
+            pass
+        except apsw.Error as error:
+            if not is_full(error, connection.system_errno):
+                self._health.poison(f"{error} while it copied the WAL into the file", self.position)
+        finally:
+            connection.set_busy_timeout(BUSY_MILLISECONDS)
+
+    def close(self) -> None:
+        """Checkpoint what can be, and close the connection."""
+        connection = self.connection
+        sound = not self._health.poisoned and not self._health.marked()
+        if sound and (self._guard is None or self._guard.complaint() is None):
+            self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            sound = not self._health.poisoned
+        else:
+            sound = False
+        if not sound:
+            # The last connection would copy the WAL into a file that is no longer to be trusted.
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        connection.set_wal_hook(None)
+        connection.close()

@@ -1,0 +1,109 @@
+"""Running a program in a world, and a guard that names whoever waits outside its kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar
+
+import trio
+from trio.lowlevel import Task
+
+from treadle.testing.frames import describe_caller, describe_task, leaves_nursery
+from treadle.testing.world_kernel import KernelViolationError, WorldKernel
+
+T = TypeVar("T")
+
+VIOLATIONS_MAX: Final = 20
+"""How many violations are named: the first ones tell, and a raw wait in a loop makes thousands."""
+
+
+class KernelGuard(trio.abc.Instrument):
+    """Watches a run and records every wait, wake-up and start that goes round the kernel.
+
+    Each of them would make two tasks runnable at once, and then Trio's coin, not the seed, decides who
+    goes first. Leaving a nursery is allowed: a parent is woken by its last child's end alone.
+
+    Args:
+        kernel: the kernel all waits must belong to.
+
+    Attributes:
+        violations: one sentence for each, naming task and line; at most `VIOLATIONS_MAX`.
+    """
+
+    def __init__(self, kernel: WorldKernel) -> None:
+        self.violations: list[str] = []
+        self._kernel = kernel
+
+    def task_spawned(self, task: Task) -> None:
+        """Record a child of one of the world's tasks that was not started by the kernel.
+
+        Args:
+            task: the new task.
+        """
+        parent = task.parent_nursery.parent_task if task.parent_nursery else None
+        if parent in self._kernel._tickets and not self._kernel._spawning:
+            self._record(f"{task.name} was started round the kernel at {describe_caller()}")
+
+    def after_task_step(self, task: Task) -> None:
+        """Record a task that has begun to wait for something that is not the kernel's.
+
+        Args:
+            task: the task that has just given way.
+        """
+        kernel = self._kernel
+        if task in kernel._tickets and task not in kernel._parked and not leaves_nursery(task):
+            self._record(f"{describe_task(task)} waits outside the kernel")
+
+    def task_scheduled(self, task: Task) -> None:
+        """Record a parked task that somebody else than the kernel has let go on.
+
+        Args:
+            task: the task that is about to run.
+        """
+        if task in self._kernel._parked:
+            self._record(f"{describe_task(task)} was woken round the kernel by {describe_caller()}")
+
+    def _record(self, violation: str) -> None:
+        if len(self.violations) < VIOLATIONS_MAX:
+            self.violations.append(violation)
+
+
+def run_in_world(async_fn: Callable[..., Awaitable[T]], *args: Any, seed: int = 0, guard: bool = True) -> T:
+    """Run a program in which one seed decides who goes next and time passes only when all wait.
+
+    Args:
+        async_fn: the program; it is called with the `WorldKernel` and `args`.
+        *args: handed to it.
+        seed: decides every choice; the same seed gives the same run.
+        guard: fail when anything went round the kernel.
+
+    Returns:
+        What the program returns.
+
+    Raises:
+        KernelViolationError: something waited, woke or started a task outside the kernel; each is named
+            with task and line.
+        KernelDeadlockError: every task waited and nothing could wake one; each is named with its line.
+    """
+    kernel = WorldKernel(seed)
+    watch = KernelGuard(kernel)
+    try:
+        result: T = trio.run(
+            kernel.run_main, async_fn, args, clock=kernel, instruments=[watch] if guard else []
+        )
+    except BaseException as error:
+        if watch.violations:
+            raise _violated(watch.violations) from error
+        raise
+    if watch.violations:
+        raise _violated(watch.violations)
+    return result
+
+
+def _violated(violations: list[str]) -> KernelViolationError:
+    return KernelViolationError(
+        f"expected every wait to be the kernel's, got {len(violations)} that are not: "
+        + "; ".join(violations)
+        + "; use the kernel handed down",
+        violations=tuple(violations),
+    )

@@ -1,0 +1,383 @@
+"""What the store does when the disk fails: refuse and go on, or stop for good, and tell everybody."""
+
+import itertools
+import json
+import shutil
+import subprocess
+
+import pytest
+import trio
+from sqlite_helpers import (
+    chain_is_whole,
+    change,
+    filled,
+    head_of,
+    new_head,
+    opened,
+    payloads_of,
+    run_worker,
+    unit,
+)
+
+from powerloss import Disk
+from treadle.errors import (
+    CorruptStoreError,
+    OutcomeUnknownError,
+    StoreFullError,
+    StorePoisonedError,
+    StoreUnavailableError,
+)
+from treadle.kernel import TrioKernel
+from treadle.stores import open_store
+from treadle.stores.sqlite import clear_poison, writer
+
+NUMBERS = itertools.count()
+
+
+@pytest.fixture
+async def disk():
+    """A simulated disk with a store that holds one acknowledged event."""
+    disk = Disk(f"faulty-{next(NUMBERS)}")
+    async with opened("/db", vfs=disk.name) as store:
+        await store.append([unit(new_head("a"), b"1")])
+    return disk
+
+
+def failing(operation, file, problem):
+    """Make a fault for one kind of operation on one kind of file."""
+    return lambda what, where: problem if what == operation and where.endswith(file) else ""
+
+
+@pytest.mark.parametrize(("operation", "problem"), [("write", "write"), ("sync", "fsync")])
+async def test_an_io_error_while_it_commits_poisons(disk, operation, problem):
+    """The failing call may be written; nothing is taken after it, and reads end before it."""
+    async with opened("/db", vfs=disk.name) as store:
+        head = await head_of(store, "a")
+        disk.fault = failing(operation, "-wal", problem)
+        with pytest.raises(OutcomeUnknownError, match="may or may not be written"):
+            await store.append([unit(head, b"2"), unit(new_head("b"), b"1")])
+        disk.fault = None
+
+        for refused in (lambda: store.append([unit(head, b"2")]), store.raise_epoch, store.maintain):
+            with pytest.raises(StorePoisonedError, match="takes nothing more"):
+                await refused()
+        with pytest.raises(StorePoisonedError):
+            await store.change_counter()
+        assert await payloads_of(store, "a") == [b"1"]
+        assert (await head_of(store, "a")).next_seq == 2
+        assert await store.list_workflows() == ["a"]
+
+
+async def test_what_a_failed_fsync_left_visible_is_not_shown(disk):
+    """The rows of the failed commit are in the file for every reader that does not know better."""
+    async with opened("/db", vfs=disk.name) as store:
+        await store.append([unit(await head_of(store, "a"), b"2")])
+        # As it is when the commit went through and the check after it failed.
+        store._health.poison("a check failed", 1)
+
+        assert await payloads_of(store, "a") == [b"1"]
+        assert (await head_of(store, "a")).next_seq == 2
+        assert [event.position for event in await store.feed()] == [1]
+        assert await store.between("a", 0, 2**62) == await store.read("a")
+        assert len(await store.audit("a")) == 1
+        assert (await store.statistics()).events == 1
+        assert await store.count_workflows() == 1
+
+
+async def test_an_io_error_in_a_checkpoint_poisons(disk, monkeypatch):
+    monkeypatch.setattr(writer, "CHECKPOINT_PAGES", 1)
+    async with opened("/db", vfs=disk.name) as store:
+        store._writer._checkpoint_at = 1
+        await store.append([unit(await head_of(store, "a"), b"2")])
+        disk.fault = failing("write", "/db", "write")
+        with pytest.raises(StorePoisonedError, match="copied the WAL into the file"):
+            await store.maintain()
+        with pytest.raises(StorePoisonedError):
+            await store.append([unit(await head_of(store, "a"), b"3")])
+
+        assert await payloads_of(store, "a") == [b"1", b"2"]
+
+        disk.fault = None
+
+
+async def test_a_full_disk_pauses_appends_and_not_reads(disk):
+    async with opened("/db", vfs=disk.name) as store:
+        head = await head_of(store, "a")
+        disk.fault = failing("write", "-wal", "full")
+        for _ in range(3):
+            with pytest.raises(StoreFullError, match="free some space"):
+                await store.append([unit(head, b"2" * 5000)])
+            assert await payloads_of(store, "a") == [b"1"]
+        disk.fault = None
+        await store.append([unit(head, b"2")])
+
+        assert await payloads_of(store, "a") == [b"1", b"2"]
+
+
+async def test_a_full_disk_in_a_checkpoint_waits_for_room(disk):
+    async with opened("/db", vfs=disk.name) as store:
+        store._writer._checkpoint_at = 1
+        await store.append([unit(await head_of(store, "a"), b"2")])
+        disk.fault = failing("write", "/db", "full")
+        await store.maintain()
+        disk.fault = None
+        await store.append([unit(await head_of(store, "a"), b"3")])
+
+        assert await payloads_of(store, "a") == [b"1", b"2", b"3"]
+
+
+async def test_an_error_of_ours_leaves_no_transaction_behind(disk, monkeypatch):
+    async with opened("/db", vfs=disk.name) as store:
+        head = await head_of(store, "a")
+        monkeypatch.setattr("treadle.stores.sqlite.transaction.check_unit", lambda _: 1 / 0)
+        with pytest.raises(Exception, match=r"unexpected ZeroDivisionError.*please report it"):
+            await store.append([unit(head, b"2", token=None)])
+        monkeypatch.undo()
+        await store.append([unit(head, b"2")])
+
+        assert await payloads_of(store, "a") == [b"1", b"2"]
+
+
+# -- the marker, and real files ------------------------------------------------------------------------
+
+
+async def poisoned(path):
+    """Poison a store on a real file: its log is replaced under it."""
+    async with opened(path) as store:
+        await store.append([unit(await head_of(store, "a"), b"1")])
+        wal = path.with_name(path.name + "-wal")
+        shutil.copy(wal, wal.with_suffix(".copy"))
+        wal.with_suffix(".copy").rename(wal)
+        with pytest.raises(OutcomeUnknownError, match="-wal was deleted or replaced"):
+            await store.append([unit(await head_of(store, "a"), b"2")])
+
+
+async def test_a_replaced_log_poisons_before_anybody_is_answered(tmp_path):
+    path = tmp_path / "store.db"
+    await poisoned(path)
+    told = json.loads((tmp_path / "store.db-poisoned").read_text())
+
+    assert told["acknowledged_position"] == 1
+    assert "deleted or replaced" in told["reason"]
+    assert "treadle log verify --clear" in told["what_to_do"]
+
+
+async def test_a_marker_keeps_the_store_shut_for_every_start_until_it_is_cleared(tmp_path):
+    path = tmp_path / "store.db"
+    await poisoned(path)
+    for options in ({}, {"read_only": True}):
+        with pytest.raises(StorePoisonedError, match=r"store\.db-poisoned.*treadle log verify --clear"):
+            async with opened(path, **options):
+                pass
+
+    [line] = run_worker("try_to_append", path, "a")
+    assert line.startswith("StorePoisonedError")
+
+    async with open_store(path, ignore_poison=True) as store:
+        assert (await payloads_of(store, "a"))[:1] == [b"1"]
+        assert await store.check_structure() == []
+        with pytest.raises(StorePoisonedError):
+            await store.append([unit(await head_of(store, "a"), b"3")])
+
+    assert clear_poison(path)
+    assert not clear_poison(path)
+
+    async with opened(path) as store:
+        await store.append([unit(await head_of(store, "a"), b"3")])
+
+
+async def test_a_marker_of_another_process_stops_a_live_store(tmp_path):
+    path = tmp_path / "store.db"
+    async with opened(path) as store:
+        await store.append([unit(await head_of(store, "a"), b"1")])
+        head = await head_of(store, "a")
+        (tmp_path / "store.db-poisoned").write_text("{broken")
+        with pytest.raises(StorePoisonedError, match="another process reported"):
+            await store.append([unit(head, b"2")])
+        with pytest.raises(StorePoisonedError):
+            await store.change_counter()
+
+        assert await payloads_of(store, "a") == [b"1"]
+
+
+async def test_a_deleted_file_poisons(tmp_path):
+    path = tmp_path / "store.db"
+    async with opened(path) as store:
+        head = await head_of(store, "a")
+        path.unlink()
+        with pytest.raises(OutcomeUnknownError, match=r"store\.db was deleted or replaced"):
+            await store.append([unit(head, b"1")])
+
+
+async def test_a_replaced_file_poisons_and_is_not_touched(tmp_path):
+    path, backup = tmp_path / "store.db", tmp_path / "backup.db"
+    await filled(path, b"1")
+    shutil.copy(path, backup)
+    content = backup.read_bytes()
+    async with opened(path) as store:
+        await store.append([unit(await head_of(store, "a"), b"2")])
+        backup.rename(path)
+        with pytest.raises(OutcomeUnknownError, match="deleted or replaced"):
+            await store.append([unit(await head_of(store, "a"), b"3")])
+
+    assert path.read_bytes() == content
+
+
+async def test_a_flipped_bit_in_a_page_is_told_with_the_place(tmp_path):
+    """An index that disagrees with its table: the workflow and the seq are named."""
+    path = tmp_path / "store.db"
+    await filled(path, b"needle-in-the-log", b"2")
+    content = path.read_bytes()
+    # The digest and payload of the first row are covered by the chain; its seq is what the index holds.
+    place = content.index(b"needle-in-the-log")
+    damaged = bytearray(content)
+    damaged[place] ^= 1
+    path.write_bytes(damaged)
+    async with opened(path) as store:
+        rows = await store.audit("a")
+
+        assert rows[0].payload == b"oeedle-in-the-log"
+        assert await store.check_structure() == []  # why there is a digest chain
+
+    assert not chain_is_whole(rows, "a")
+
+
+@pytest.mark.parametrize(
+    ("statement", "words", "place"),
+    [
+        ("DELETE FROM workflows WHERE id = 'b'", "2 events belong to workflow number", (None, 1)),
+        ("INSERT INTO workflows VALUES (77, 'ghost')", "known, but has no events", ("ghost", 1)),
+        ("INSERT INTO heads (workflow) VALUES (99)", "a head is kept for workflow number 99", (None, 1)),
+        ("INSERT INTO heads (workflow, first_kept_seq) VALUES (1, 2)", "below the first kept", ("a", 1)),
+        ("UPDATE events SET key = x'' WHERE position = 1", "idempotency key does not lead", ("a", 1)),
+        ("DELETE FROM settings", "the runner's epoch is None", (None, None)),
+    ],
+)
+async def test_check_structure_names_what_does_not_hang_together(tmp_path, statement, words, place):
+    path = tmp_path / "store.db"
+    await filled(path, b"1", b"2", name="a")
+    await filled(path, b"1", b"2", name="b")
+    change(path, statement)
+    async with opened(path) as store:
+        found = await store.check_structure()
+
+    assert any(words in damage.message and (damage.workflow_id, damage.seq) == place for damage in found), (
+        found
+    )
+
+
+async def test_an_unknown_kind_and_a_missing_row_are_corruption_with_a_place(tmp_path):
+    path = tmp_path / "store.db"
+    await filled(path, b"1", b"2", b"3")
+    change(path, "UPDATE events SET kind = 9 WHERE seq = 2")
+    async with opened(path) as store:
+        for read in (lambda: store.read("a"), store.feed, lambda: store.read_many(["a"])):
+            with pytest.raises(CorruptStoreError, match="stored at seq 2 is no event") as caught:
+                await read()
+            assert (caught.value.workflow_id, caught.value.seq) == ("a", 2)
+
+    change(path, "DELETE FROM events WHERE seq = 2")
+    async with opened(path) as store:
+        with pytest.raises(CorruptStoreError, match="seq 2 is missing") as caught:
+            await store.read("a")
+        assert caught.value.seq == 2
+
+
+async def test_a_locked_store_is_busy_and_surely_not_written(tmp_path, monkeypatch):
+    monkeypatch.setattr("treadle.stores.sqlite.schema.BUSY_MILLISECONDS", 20)
+    path = tmp_path / "store.db"
+    async with opened(path) as one, opened(path) as two:
+        head = await head_of(one, "a")
+        two._writer.connection.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailableError, match=r"busy.*nothing was written: try again"):
+            await one.append([unit(head, b"1")])
+        two._writer.connection.execute("ROLLBACK")
+        await one.append([unit(head, b"1")])
+
+        assert await payloads_of(two, "a") == [b"1"]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of one mebibyte, where mounting is permitted."""
+    room = tmp_path / "room"
+    room.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(room)]
+    mounted = subprocess.run(mount, capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"needs to mount a tmpfs: {mounted.stderr.decode().strip()}")
+    yield room
+    subprocess.run(["umount", str(room)], check=True)
+
+
+async def test_a_really_full_disk_pauses_and_resumes(small_disk):
+    async with opened(small_disk / "store.db") as store:
+        ballast = small_disk / "ballast"
+        ballast.write_bytes(bytes(600_000))
+        written = 0
+
+        async def fill():
+            nonlocal written
+            while written < 100:
+                await store.append([unit(await head_of(store, "a"), b"x" * 20_000)])
+                written += 1
+
+        with pytest.raises(StoreFullError):
+            await fill()
+        assert len(await store.read("a")) == written > 0
+
+        ballast.unlink()
+        await store.append([unit(await head_of(store, "a"), b"last")])
+        assert len(await store.read("a")) == written + 1
+
+
+async def test_closing_waits_for_the_commit_in_flight_and_happens_once(tmp_path):
+    """Who was let in is answered; who comes after is told that it is closed."""
+    path = tmp_path / "store.db"
+    async with opened(path, kernel=TrioKernel()) as store, trio.open_nursery() as nursery:
+        outcomes = []
+        heads = await store.heads([f"log-{number}" for number in range(400)])
+
+        async def append():
+            outcomes.extend(await store.append([unit(head, b"1") for head in heads]))
+
+        nursery.start_soon(append)
+        await trio.testing.wait_all_tasks_blocked()
+        await store.aclose()
+        await store.aclose()
+        with pytest.raises(StoreUnavailableError, match="closed; open it again"):
+            await store.read("a")
+
+    assert len(outcomes) == 400
+
+
+async def test_an_append_that_has_begun_is_carried_to_its_end(tmp_path):
+    async with opened(tmp_path / "store.db", kernel=TrioKernel()) as store:
+        heads = await store.heads([f"log-{number}" for number in range(2_000)])
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(store.append, [unit(head, b"1") for head in heads])
+                await trio.testing.wait_all_tasks_blocked()
+                scope.cancel()
+
+        assert await store.count_workflows() in {0, 2_000}
+
+
+async def test_a_backup_is_a_whole_store_and_overwrites_nothing(tmp_path):
+    path, copy = tmp_path / "store.db", tmp_path / "copy.db"
+    async with opened(path) as store:
+        await store.append([unit(await head_of(store, "a"), b"1", b"2", keys=(b"k", None))])
+        await store.backup(str(copy))
+        with pytest.raises(Exception, match="overwrites nothing"):
+            await store.backup(str(copy))
+        with pytest.raises(StoreUnavailableError):
+            await store.backup(str(tmp_path / "no" / "copy.db"))
+        await store.append([unit(await head_of(store, "a"), b"3")])
+    async with opened(copy) as store:
+        assert await payloads_of(store, "a") == [b"1", b"2"]
+        assert await store.check_structure() == []
+        assert (await store.find_key("a", b"k")).seq == 1
+        await store.append([unit(await head_of(store, "a"), b"ours")])
+        assert [event.position for event in await store.feed()] == [1, 2, 3]
+
+    assert not [found for found in tmp_path.iterdir() if ".new-" in found.name]

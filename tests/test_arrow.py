@@ -1,0 +1,159 @@
+"""The arrow holds: imports go down, pure rooms are pure, waits are the kernel's, one line writes."""
+
+import pytest
+
+from arrow import (
+    FLOOR_OF,
+    KERNEL_ONLY,
+    PURE,
+    against_the_arrow,
+    impurities,
+    modules,
+    raw_trio,
+    room_of,
+    store_appends,
+)
+
+MODULES = [pytest.param(module, path, id=module) for module, path in modules()]
+
+
+def of_rooms(rooms):
+    return [param for param in MODULES if room_of(param.values[0]) in rooms]
+
+
+@pytest.mark.parametrize(("module", "path"), MODULES)
+def test_imports_go_down(module, path):
+    assert [] == against_the_arrow(module, path.read_text(), is_package=path.name == "__init__.py")
+
+
+@pytest.mark.parametrize(("module", "path"), of_rooms(PURE))
+def test_pure_rooms_have_no_waits_clock_or_chance(module, path):
+    assert [] == impurities(module, path.read_text())
+
+
+@pytest.mark.parametrize(("module", "path"), of_rooms(KERNEL_ONLY))
+def test_waits_are_the_kernels(module, path):
+    assert [] == raw_trio(module, path.read_text())
+
+
+def test_one_line_writes():
+    lines = [
+        f"{module}:{line}"
+        for module, path in modules()
+        if room_of(module) == "runtime"
+        for line in store_appends(path.read_text())
+    ]
+
+    assert 1 == len(lines), lines
+
+
+def test_every_room_stands_on_a_floor():
+    assert {room_of(module) for module, _ in modules()} <= set(FLOOR_OF)
+
+
+# -- the checkers themselves: each sees what it is for --
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("log.admission", "from treadle.stores import Batch"),
+        ("log", "import treadle.runtime.actor"),
+        ("log", "from treadle import stores"),
+        ("log", "from treadle import open_runtime"),
+        ("log", "import treadle"),
+        ("log", "def f():\n    from treadle.cli import main"),
+        ("log", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from treadle.stores import Batch"),
+        ("log.admission", "from ..stores import Batch"),
+        ("log.admission", "from .. import stores"),
+        ("stores.memory", "from treadle.formats import read"),
+        ("formats.xes", "from treadle.checkers import chain"),
+        ("events", "from treadle.kernel import Kernel"),
+        ("errors", "from treadle.events import EventKind"),
+        ("runtime", "from treadle.testing import LogWriter"),
+        ("testing", "from treadle import WorkflowLog"),
+        ("attic", "import os"),
+    ],
+)
+def test_planted_import_against_the_arrow_is_seen(module, source):
+    assert 1 == len(against_the_arrow(module, source))
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("log.admission", "from treadle.events import EventKind"),
+        ("log.admission", "from . import digests"),
+        ("log.admission", "from .digests import root_digest"),
+        ("runtime.actor", "from treadle.log import judge\nfrom treadle import errors"),
+        ("cli.app", "from treadle import open_runtime"),
+        ("treadle", "from treadle.runtime import open_runtime"),
+        ("__main__", "from treadle.cli import main"),
+        ("stores.memory", "import os, attrs"),
+    ],
+)
+def test_import_along_the_arrow_passes(module, source):
+    assert [] == against_the_arrow(module, source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import time",
+        "import os.path",
+        "from random import random",
+        "def f():\n    import trio",
+        "from uuid import uuid4",
+        "async def f(): pass",
+        "import datetime\ndatetime.datetime.now()",
+        "from datetime import datetime\ndatetime.utcnow()",
+        "from datetime import date\ndate.today()",
+    ],
+)
+def test_planted_impurity_is_seen(source):
+    assert impurities("log", source)
+
+
+def test_pure_code_passes():
+    assert [] == impurities("log", "from datetime import datetime\nx = datetime.fromisoformat('2020-01-01')")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import trio\nasync def f(): await trio.sleep(1)",
+        "import trio\nx = trio.Event()",
+        "import trio\nx = trio.Lock",
+        "import trio\nx = trio.open_memory_channel(1)",
+        "import trio\nasync def f(): await trio.to_thread.run_sync(int)",
+        "import trio\nasync def f(): await trio.lowlevel.checkpoint()",
+        "import trio\nx = trio.lowlevel.wait_task_rescheduled",
+        "import trio\ntrio.lowlevel.reschedule(t)",
+        "import trio.lowlevel",
+        "import trio as t",
+        "from trio import sleep",
+        "from trio.lowlevel import checkpoint",
+        "async def f(nursery): nursery.start_soon(f)",
+        "async def f(self): await self._nursery.start(f)",
+    ],
+)
+def test_planted_wait_round_the_kernel_is_seen(source):
+    assert 1 == len(raw_trio("runtime", source))
+
+
+def test_what_stays_trios_own_passes():
+    source = """
+import trio
+async def f(kernel):
+    with trio.move_on_after(1), trio.CancelScope(shield=True):
+        async with trio.open_nursery() as nursery:
+            kernel.spawn(nursery, f, trio.lowlevel.current_task().name)
+    raise trio.WouldBlock
+"""
+    assert [] == raw_trio("runtime", source)
+
+
+def test_calls_that_write_are_counted():
+    assert [1, 2] == store_appends(
+        "store.append(u)\nself._store.append(u)\nself._stored.append(1)\nlist.append(1)"
+    )
