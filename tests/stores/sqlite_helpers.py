@@ -10,7 +10,7 @@ import apsw
 from treadle.events import EventKind, WorkflowEvent, workflow_id
 from treadle.kernel import InlineKernel
 from treadle.log import chain_digest, root_digest
-from treadle.stores import Batch, Head, StoreOptions, Unit
+from treadle.stores import Batch, Head, StoreOptions
 from treadle.stores.sqlite import open_store
 
 WORKER = Path(__file__).with_name("sqlite_worker.py")
@@ -47,9 +47,9 @@ def new_head(name: str) -> Head:
     return Head(name, 1, root_digest(name))
 
 
-def unit(head: Head, *payloads: bytes, token=..., **more) -> Unit:
-    """Make the unit that appends to one log, with the head's own token unless another is given."""
-    return Unit((batch_at(head, *payloads, token=head.token if token is ... else token, **more),))
+def unit(head: Head, *payloads: bytes, token=..., **more) -> Batch:
+    """Make the plain unit that appends to one log, with the head's own token unless another is given."""
+    return batch_at(head, *payloads, token=head.token if token is ... else token, **more)
 
 
 async def head_of(store, name: str) -> Head:

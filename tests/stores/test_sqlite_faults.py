@@ -1,10 +1,12 @@
 """What the store does when the disk fails: refuse and go on, or stop for good, and tell everybody."""
 
+import errno
 import itertools
 import json
 import shutil
 import subprocess
 
+import apsw
 import pytest
 import trio
 from sqlite_helpers import (
@@ -30,6 +32,7 @@ from treadle.errors import (
 from treadle.kernel import TrioKernel
 from treadle.stores import open_store
 from treadle.stores.sqlite import clear_poison, writer
+from treadle.stores.sqlite.faults import is_full, is_poison
 
 NUMBERS = itertools.count()
 
@@ -136,6 +139,25 @@ async def test_an_error_of_ours_leaves_no_transaction_behind(disk, monkeypatch):
         await store.append([unit(head, b"2")])
 
         assert await payloads_of(store, "a") == [b"1", b"2"]
+
+
+@pytest.mark.parametrize(
+    ("problem", "number", "full"),
+    [
+        ("WRITE", errno.ENOSPC, True),
+        ("WRITE", errno.EDQUOT, True),
+        ("WRITE", errno.EIO, False),
+        ("FSYNC", errno.ENOSPC, False),
+        ("FSYNC", errno.EDQUOT, False),
+    ],
+)
+def test_only_a_write_without_room_is_a_full_disk(problem, number, full):
+    """An fsync that finds no room has already lost what it was to write."""
+    error = apsw.IOError("simulated")
+    error.extendedresult = getattr(apsw, f"SQLITE_IOERR_{problem}")
+
+    assert is_full(error, number) is full
+    assert is_poison(error, committing=True)
 
 
 # -- the marker, and real files ------------------------------------------------------------------------

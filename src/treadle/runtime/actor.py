@@ -15,7 +15,7 @@ import trio
 
 from treadle.events import WorkflowEvent, WorkflowId, trusted_event
 from treadle.log import Answer, judge, next_digest
-from treadle.stores import Batch, Head, Unit
+from treadle.stores import Batch, Head
 
 if TYPE_CHECKING:  # the three belong together; only for annotations
     from treadle.runtime.committer import Group
@@ -116,7 +116,7 @@ def step(actor: Actor, proposal: Proposal, group: Group, wall_time_ns: Callable[
     actor.next_seq = seq + len(events)
     actor.digest = after
     actor.in_flight += 1
-    group.add(proposal, _new_tuple(Unit, ((batch,), (), (), (), (), None)), len(events), size_bytes)
+    group.add(proposal, batch, len(events), size_bytes)
 
 
 def _admit_all(

@@ -25,7 +25,7 @@ from treadle.kernel import Kernel
 from treadle.runtime.config import RuntimeConfig
 from treadle.runtime.following import Changes
 from treadle.runtime.inbox import Proposal, closed_error
-from treadle.stores import WRITTEN, Outcome, Refused, Repeated, Store, Unit, Written
+from treadle.stores import WRITTEN, Batch, Outcome, Refused, Repeated, Store, Unit, Written
 
 
 @attrs.define(slots=True, eq=False)
@@ -33,11 +33,11 @@ class Group:
     """The units of one transaction, and whose they are."""
 
     proposals: list[Proposal] = attrs.Factory(list)
-    units: list[Unit] = attrs.Factory(list)
+    units: list[Unit | Batch] = attrs.Factory(list)
     events: int = 0
     size_bytes: int = 0
 
-    def add(self, proposal: Proposal, unit: Unit, events: int, size_bytes: int) -> None:
+    def add(self, proposal: Proposal, unit: Unit | Batch, events: int, size_bytes: int) -> None:
         """Take a unit in.
 
         Args:
@@ -157,7 +157,7 @@ class Committer:
             self._settled()
             await self._maintain()
 
-    async def _append(self, units: Sequence[Unit]) -> Sequence[Outcome]:
+    async def _append(self, units: Sequence[Unit | Batch]) -> Sequence[Outcome]:
         outcomes = await self._store.append(units)
         if len(outcomes) != len(units):
             raise _miscounted(len(units), len(outcomes))

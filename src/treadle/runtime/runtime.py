@@ -283,9 +283,21 @@ async def open_runtime(
                     raise
                 except BaseException as error:  # noqa: BLE001  # raised again below, outside the nursery
                     body_error = error
+        except BaseExceptionGroup as group:
+            # Ctrl-C while the nursery waited for the last commit; anything else passes as it is.
+            interrupt = group.subgroup(KeyboardInterrupt)
+            if interrupt is None:
+                raise
+            body_error = _first_leaf(interrupt)
         finally:
             runtime._abandon_rest()
         if runtime._failure is not None:
             raise runtime._failure
         if body_error is not None:
             raise body_error
+
+
+def _first_leaf(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -37,7 +37,7 @@ class View(Protocol):
         """Tell the newest runner's epoch."""
 
 
-def check_unit(unit: Unit) -> None:
+def check_unit(unit: Unit | Batch) -> None:
     """Refuse a unit that is wrong by itself.
 
     Args:
@@ -59,7 +59,7 @@ def check_unit(unit: Unit) -> None:
             raise UsageError("a batch has one digest, and one key or None, for each event; count them again")
 
 
-def judge_unit(unit: Unit, view: View) -> Outcome:
+def judge_unit(unit: Unit | Batch, view: View) -> Outcome:
     """Decide what becomes of a well-formed unit; nothing is changed here.
 
     Args:
@@ -121,7 +121,7 @@ def _judge_batch(batch: Batch, view: View) -> Outcome:
     )
 
 
-def _known_key(unit: Unit, view: View) -> Repeated | None:
+def _known_key(unit: Unit | Batch, view: View) -> Repeated | None:
     if len(unit.batches) != 1 or not unit.batches[0].keys or len(unit.batches[0].events) != 1:
         return None
     key = unit.batches[0].keys[0]
@@ -158,7 +158,7 @@ def _half_there(batch: Batch, view: View) -> Refused:
     )
 
 
-def _first_refusal(unit: Unit, view: View) -> Refused | None:
+def _first_refusal(unit: Unit | Batch, view: View) -> Refused | None:
     for guard in unit.guards:
         head = view.head(guard.workflow_id)
         if (head.next_seq, head.digest) != (guard.next_seq, guard.digest):

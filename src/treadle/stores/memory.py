@@ -132,7 +132,7 @@ class MemoryStore(Store):
 
     # -- writing --
 
-    async def append(self, units: Sequence[Unit]) -> list[Outcome]:
+    async def append(self, units: Sequence[Unit | Batch]) -> list[Outcome]:
         """Write units; see `Store.append`."""
         await self._enter()
         if self._read_only:
@@ -143,13 +143,13 @@ class MemoryStore(Store):
         view = _View(self)
         return [self._decide(unit, view) for unit in units]
 
-    def _decide(self, unit: Unit, view: _View) -> Outcome:
+    def _decide(self, unit: Unit | Batch, view: _View) -> Outcome:
         outcome = judge_unit(unit, view)
         if isinstance(outcome, Written):
             self._apply(unit)
         return outcome
 
-    def _apply(self, unit: Unit) -> None:
+    def _apply(self, unit: Unit | Batch) -> None:
         for batch in unit.batches:
             self._apply_batch(batch)
         for message in unit.messages_put:

@@ -15,6 +15,7 @@ from treadle.stores.contract import (
     PAGE_EVENTS,
     PAGE_WORKFLOWS,
     AuditRow,
+    Batch,
     Damage,
     FeedEvent,
     Head,
@@ -70,7 +71,7 @@ class SqliteStore(Store):
 
     # -- writing --
 
-    async def append(self, units: Sequence[Unit]) -> list[Outcome]:
+    async def append(self, units: Sequence[Unit | Batch]) -> list[Outcome]:
         """Write units; see `Store.append`."""
         return await self._write(Writer.append, units)
 

@@ -111,10 +111,10 @@ class Transaction:
         self._heads: dict[WorkflowId, Head] = {}
         self._tokens: dict[WorkflowId, Token] = {}
         self._exact: dict[WorkflowId, Token] = {}
-        self._units: Sequence[Unit] = ()
+        self._units: Sequence[Unit | Batch] = ()
         self.rows_written = 0
 
-    def write(self, units: Sequence[Unit]) -> list[Outcome]:
+    def write(self, units: Sequence[Unit | Batch]) -> list[Outcome]:
         """Decide every unit, in order, and write those that are taken.
 
         Args:
@@ -140,11 +140,10 @@ class Transaction:
 
     # -- the fast way --
 
-    def _take_plain(self, unit: Unit) -> bool:
-        batches, guards, put, taken, records, epoch = unit
-        if len(batches) != 1 or guards or put or taken or records or epoch is not None:
+    def _take_plain(self, unit: Unit | Batch) -> bool:
+        if type(unit) is not Batch:
             return False
-        workflow_id, digest_before, events, digests, keys, facts, token = batches[0]
+        workflow_id, digest_before, events, digests, keys, facts, token = unit
         if (
             type(token) is not Token
             or token.generation is not self._generation
@@ -157,7 +156,7 @@ class Transaction:
             return False
         seq = token.next_seq
         if len(events) != 1 or len(digests) != 1 or keys is not None:
-            return self._take_batch(batches[0], token)
+            return self._take_batch(unit, token)
         event = events[0]
         if event.seq != seq:
             return False
@@ -242,7 +241,7 @@ class Transaction:
 
     # -- the careful way --
 
-    def _decide(self, unit: Unit) -> Outcome:
+    def _decide(self, unit: Unit | Batch) -> Outcome:
         check_unit(unit)
         if not self._careful:
             self._careful = True
@@ -304,7 +303,7 @@ class Transaction:
             self._execute(_SET_FACTS, (token.key, *batch.facts))
         return token
 
-    def _apply_rest(self, unit: Unit) -> None:
+    def _apply_rest(self, unit: Unit | Batch) -> None:
         execute = self._execute
         for message in unit.messages_put:
             execute(_PUT_MESSAGE, message)

@@ -14,7 +14,7 @@ from typing import Final, NoReturn, TypeVar
 import apsw
 
 from treadle.errors import InternalError, OutcomeUnknownError, TreadleError
-from treadle.stores.contract import Outcome, Unit
+from treadle.stores.contract import Batch, Outcome, Unit
 from treadle.stores.sqlite import reading
 from treadle.stores.sqlite.faults import is_full, is_poison, translated
 from treadle.stores.sqlite.files import Guard
@@ -61,7 +61,7 @@ class Writer:
 
     # -- writing --
 
-    def append(self, units: Sequence[Unit]) -> list[Outcome]:
+    def append(self, units: Sequence[Unit | Batch]) -> list[Outcome]:
         """Write a group; see `Store.append`.
 
         Args:
