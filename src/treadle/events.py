@@ -32,6 +32,8 @@ BATCH_EVENTS_MAX: Final = 1_000
 """A caller's batch is one transaction's worth of waiting for everybody else, so it is bounded."""
 KEY_SIZE_BYTES_MAX: Final = 64
 """An idempotency key is a UUID or a hash, not a document."""
+RECORD_KEY_SIZE_BYTES_MAX: Final = 255
+"""A record's key is a name, like a workflow id."""
 
 
 class EventKind(IntEnum):
@@ -106,6 +108,26 @@ def _check_workflow_name(name: str) -> None:
             "a workflow id has no control characters,"
             f" got U+{ord(found[0]):04X} at {found.start()} in {name!a}; strip it"
         )
+
+
+def check_prefix(prefix: str) -> None:
+    """Refuse what cannot be the beginning of a workflow id.
+
+    Args:
+        prefix: what ids begin with; may be empty.
+
+    Raises:
+        InvalidValueError: not a str, or not valid Unicode.
+    """
+    if not isinstance(prefix, str):
+        raise InvalidValueError(f"a prefix is a str, got {_shown(prefix)}; write a numeric id as its string")
+    if prefix:
+        try:
+            prefix.encode()
+        except UnicodeEncodeError:
+            raise InvalidValueError(
+                f"a prefix is valid Unicode, got a lone surrogate in {prefix!a}; decode it properly"
+            ) from None
 
 
 def event_kind(value: EventKind | int | str) -> EventKind:
@@ -190,10 +212,36 @@ def check_key(key: bytes) -> None:
     Raises:
         InvalidValueError: not bytes, empty or too long.
     """
-    if type(key) is not bytes or not 1 <= len(key) <= KEY_SIZE_BYTES_MAX:
+    if type(key) is not bytes:
+        raise InvalidValueError(f"a key is bytes, got {_shown(key)}; encode it first")
+    if not 1 <= len(key) <= KEY_SIZE_BYTES_MAX:
         raise InvalidValueError(
-            f"a key is 1 to {KEY_SIZE_BYTES_MAX} bytes, got {_shown(key)}; hash a longer one"
+            f"a key is 1 to {KEY_SIZE_BYTES_MAX} bytes, got {len(key)};"
+            f" {'hash a longer one' if key else 'leave an empty one out'}"
         )
+
+
+def check_record(namespace: str, key: bytes, value: bytes | None) -> None:
+    """Refuse what cannot be a record of a store.
+
+    Args:
+        namespace: whose record; a str as a workflow id is one.
+        key: which one; bytes.
+        value: at most `PAYLOAD_SIZE_BYTES_MAX` bytes, or None.
+
+    Raises:
+        InvalidValueError: one of them is not.
+    """
+    if not isinstance(namespace, str):
+        raise InvalidValueError(f"a record's namespace is a str, got {_shown(namespace)}")
+    _check_workflow_name(namespace)
+    if type(key) is not bytes or len(key) > RECORD_KEY_SIZE_BYTES_MAX:
+        raise InvalidValueError(
+            f"a record's key is at most {RECORD_KEY_SIZE_BYTES_MAX} bytes, got {_shown(key)};"
+            " encode it, hash a longer one"
+        )
+    if value is not None:
+        check_payload(value)
 
 
 def _shown(value: object) -> str:

@@ -166,7 +166,7 @@ async def test_the_slower_of_two_makers_opens_the_file_of_the_faster(tmp_path, m
         if not path.exists():
             other = apsw.Connection(str(path))
             make(other)
-            other.execute("INSERT INTO records VALUES ('n', x'01', x'02')")
+            other.execute("INSERT INTO records VALUES ('n', x'01', x'02', x'')")
             other.close()
 
     monkeypatch.setattr("treadle.stores.sqlite.files.create_schema", be_late)

@@ -10,6 +10,7 @@ import apsw
 import pytest
 import trio
 from sqlite_helpers import (
+    batch_at,
     chain_is_whole,
     change,
     filled,
@@ -29,8 +30,9 @@ from treadle.errors import (
     StorePoisonedError,
     StoreUnavailableError,
 )
+from treadle.events import workflow_id
 from treadle.kernel import TrioKernel
-from treadle.stores import open_store
+from treadle.stores import HeadFacts, Message, Record, Unit, open_store
 from treadle.stores.sqlite import clear_poison, writer
 from treadle.stores.sqlite.faults import is_full, is_poison
 
@@ -286,6 +288,33 @@ async def test_check_structure_names_what_does_not_hang_together(tmp_path, state
     assert any(words in damage.message and (damage.workflow_id, damage.seq) == place for damage in found), (
         found
     )
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("UPDATE records SET value = x'77' WHERE key = x'01'", "record ('n', b'\\x01')"),
+        ("UPDATE mailbox SET payload = x'77'", "message ('a', b'm')"),
+        ("UPDATE heads SET wake_up_ns = 78", "head facts (1, 5)"),
+    ],
+)
+async def test_a_changed_row_outside_the_logs_is_found_by_its_checksum(tmp_path, statement, words):
+    """Records, messages and head facts hang on no digest chain, so each carries a sum of its own."""
+    path = tmp_path / "store.db"
+    async with opened(path) as store:
+        facts = HeadFacts(5, 1, 77, "order")
+        whole = Unit(
+            (batch_at(new_head("a"), b"1", facts=facts),),
+            messages_put=(Message(workflow_id("a"), b"m", 1, b"to be"),),
+            records=(Record("n", b"\x01", b"v"),),
+        )
+        await store.append([whole])
+        assert await store.check_structure() == []
+    change(path, statement)
+    async with opened(path) as store:
+        found = await store.check_structure()
+
+    assert any(words in damage.message and "checksum" in damage.message for damage in found), found
 
 
 async def test_an_unknown_kind_and_a_missing_row_are_corruption_with_a_place(tmp_path):

@@ -11,7 +11,7 @@ import attrs
 import trio
 
 from treadle.errors import InternalError, InvalidValueError, TreadleError
-from treadle.events import WorkflowEvent
+from treadle.events import WorkflowEvent, check_prefix, check_record
 from treadle.events import workflow_id as make_workflow_id
 from treadle.kernel import Kernel, TrioKernel
 from treadle.runtime.config import RuntimeConfig
@@ -115,7 +115,7 @@ class Runtime:
         """
         if type(concurrency) is not int or concurrency < 1:
             raise InvalidValueError(f"concurrency is an int of at least 1, got {concurrency!r}")
-        if isinstance(workflow_ids, str):
+        if isinstance(workflow_ids, str | bytes):
             # A str is an iterable of str; each of its letters would be taken for a workflow.
             raise InvalidValueError(f"workflow_ids is a collection of ids, got {workflow_ids!r}; use a list")
         chosen = None if workflow_ids is None else [make_workflow_id(value) for value in workflow_ids]
@@ -137,21 +137,27 @@ class Runtime:
 
         Returns:
             An async iterator that fetches page by page; safe to leave at any time.
+
+        Raises:
+            InvalidValueError: the prefix is not a str, or not valid Unicode.
         """
+        check_prefix(prefix)
         return WorkflowIds(self.store, prefix)
 
     async def set_record(self, namespace: str, key: bytes, value: bytes | None) -> None:
         """Set a small mutable value of the store, outside every log; durable when this returns.
 
         Args:
-            namespace: whose record.
-            key: which one.
-            value: its value; None removes it.
+            namespace: whose record; a str of 1-255 UTF-8 bytes without control characters.
+            key: which one; at most 255 bytes.
+            value: its value, at most 2 MiB; None removes it.
 
         Raises:
+            InvalidValueError: one of them is not.
             RuntimeClosedError: the runtime is closing; surely not written.
             StoreError: the store failed; its `written` says whether the value may be there.
         """
+        check_record(namespace, key, value)
         unit = Unit(records=(Record(namespace, key, value),))
         await self._supervisor.commit_unit(Proposal(None, None), unit)
 

@@ -256,7 +256,11 @@ class Supervisor:
                 proposal.fail(unavailable_error(actor.workflow_id, cause, quarantined=True), self._kernel)
                 continue
             try:
-                await self._take(actor, inbox, proposal)
+                if not await self._take(actor, inbox, proposal):
+                    # Batches came back that were here first; when the last has landed, all queue up behind.
+                    await self._wait_landed(actor, inbox)
+                    inbox.returned.extend(proposals[place:])
+                    return
             except TreadleError as error:
                 proposal.fail(error, self._kernel)
             except trio.Cancelled:
@@ -266,25 +270,29 @@ class Supervisor:
                 raise
             except Exception as error:  # noqa: BLE001  # let it crash: this actor, no other
                 proposal.fail(self._note_crash(actor, error), self._kernel)
-                inbox.returned.extendleft(reversed(proposals[place + 1 :]))
+                inbox.returned.extend(proposals[place + 1 :])
                 return
 
-    async def _take(self, actor: Actor, inbox: Inbox, proposal: Proposal) -> None:
+    async def _take(self, actor: Actor, inbox: Inbox, proposal: Proposal) -> bool:
+        """Admit or answer one proposal; False when others that came back must be taken before it."""
         while not proposal.cancelled:
+            if inbox.returned:
+                return False
             if self.closing and proposal.waiting_for_room:
                 raise closed_error()
             if actor.digest is None:
                 await self._reload(actor, inbox)
             elif not fits(actor, proposal):
                 if self._join_in_flight(actor, proposal) or await self._answer_old(actor, inbox, proposal):
-                    return
+                    return True
             elif not self.committer.has_room():
                 await self.committer.wait_room()
             else:
                 self._step(actor, proposal, self.committer.open, self._wall_time_ns)
                 self._crashed.pop(actor.workflow_id, None)
                 self.committer.kick()
-                return
+                return True
+        return True
 
     async def _reload(self, actor: Actor, inbox: Inbox) -> Head:
         await self._wait_landed(actor, inbox)
@@ -311,6 +319,8 @@ class Supervisor:
     async def _answer_old(self, actor: Actor, inbox: Inbox, proposal: Proposal) -> bool:
         """Answer from the durable log what does not fit the cached head; False when it fits after all."""
         head = await self._reload(actor, inbox)
+        if inbox.returned:
+            return False
         first = proposal.seq
         assert first is not None  # noqa: S101  # without a seq everything fits
         last = first + len(proposal.contents) - 1

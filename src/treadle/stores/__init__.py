@@ -93,9 +93,11 @@ async def open_store(
 
 
 def _parse(url: str | os.PathLike[str]) -> tuple[StoreOptions, str]:
-    text = os.fspath(url)
-    if not text or "\0" in text:
-        raise UsageError(f"a store is a URL or a path, got {text!r}; try 'orders.db' or 'memory:'")
+    given: object = os.fspath(url) if isinstance(url, os.PathLike) else url
+    text = given if isinstance(given, str) else ""
+    if not text.isprintable() or not text:
+        # Not printable: control characters and lone surrogates, which no file of ours shall be called.
+        raise UsageError(f"a store is a URL or a path, got {url!r}; try 'orders.db' or 'memory:'")
     found = _SCHEME.fullmatch(text) if isinstance(url, str) else None
     scheme, location = (found[1].lower(), found[2]) if found else ("sqlite", text)
     if scheme not in SCHEMES:

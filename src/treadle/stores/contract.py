@@ -239,7 +239,7 @@ class FeedEvent(NamedTuple):
 
 
 class AuditRow(NamedTuple):
-    """A stored event as raw as it lies there, for `verify`: nothing in it is believed yet."""
+    """A stored event as raw as it lies there, with all that is kept beside it: nothing is believed yet."""
 
     position: int
     seq: int
@@ -247,6 +247,7 @@ class AuditRow(NamedTuple):
     kind: int
     payload: bytes
     digest: bytes
+    key: bytes | None = None
 
 
 @attrs.frozen(slots=True)

@@ -339,8 +339,17 @@ class MemoryStore(Store):
         await self._enter()
         log = self._logs.get(workflow_id) or _Log()
         rows = zip(log.positions, log.events, log.digests, strict=True)
+        keys = {seq: key for key, seq in log.keys.items()}
         return [
-            AuditRow(position, event.seq, event.timestamp, int(event.kind), event.payload, digest)
+            AuditRow(
+                position,
+                event.seq,
+                event.timestamp,
+                int(event.kind),
+                event.payload,
+                digest,
+                keys.get(event.seq),
+            )
             for position, event, digest in list(rows)[after_seq : after_seq + limit]
         ]
 

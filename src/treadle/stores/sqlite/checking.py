@@ -9,6 +9,7 @@ from typing import Final
 import apsw
 
 from treadle.stores.contract import Damage
+from treadle.stores.sqlite.sums import checksum
 
 _PROBLEMS_MAX: Final = 100
 """Of each kind; a file with more of them is not repaired line by line."""
@@ -41,6 +42,16 @@ SELECT w.id, e.seq FROM events AS e NOT INDEXED LEFT JOIN workflows AS w ON w.ke
 WHERE e.key IS NOT NULL AND NOT (typeof(e.key) = 'blob' AND length(e.key) BETWEEN 1 AND 64
     AND e.position = (SELECT position FROM events WHERE workflow = e.workflow AND key = e.key)) LIMIT ?
 """
+_FACTS: Final = """
+SELECT w.id, h.run_start_seq, h.checksum,
+    h.workflow, h.status, h.run_start_seq, h.wake_up_ns, h.name, h.details
+FROM heads AS h LEFT JOIN workflows AS w ON w.key = h.workflow WHERE h.status IS NOT NULL
+"""
+# A message that was taken has given up its content; what is left of it is covered by an index.
+_MESSAGES: Final = """
+SELECT workflow_id, NULL, checksum, workflow_id, message_id, kind, payload FROM mailbox WHERE taken = 0
+"""
+_RECORDS: Final = "SELECT NULL, NULL, checksum, namespace, key, value FROM records"
 _SETTINGS: Final = "SELECT value FROM settings WHERE name = 'epoch'"
 
 
@@ -55,7 +66,7 @@ def check_structure(connection: apsw.Connection) -> list[Damage]:
     """
     found = list(_check_pages(connection))
     try:
-        for check in (_check_events, _check_heads, _check_keys, _check_settings):
+        for check in (_check_events, _check_heads, _check_keys, _check_sums, _check_settings):
             found.extend(check(connection))
     except (apsw.CorruptError, apsw.SQLError) as error:
         found.append(Damage(f"a table cannot be read to its end: {error}"))
@@ -104,6 +115,16 @@ def _check_heads(connection: apsw.Connection) -> Iterator[Damage]:
 def _check_keys(connection: apsw.Connection) -> Iterator[Damage]:
     for name, seq in connection.execute(_KEYS, (_PROBLEMS_MAX,)):
         yield Damage("the event's idempotency key does not lead back to it", name, seq)
+
+
+def _check_sums(connection: apsw.Connection) -> Iterator[Damage]:
+    for what, statement in (("head facts", _FACTS), ("message", _MESSAGES), ("record", _RECORDS)):
+        for name, seq, stored, *fields in connection.execute(statement):
+            if stored != checksum(*fields):
+                shown = ", ".join(repr(field)[:40] for field in fields[:2])
+                yield Damage(
+                    f"the checksum of the {what} ({shown}) is not that of what was written", name, seq
+                )
 
 
 def _check_settings(connection: apsw.Connection) -> Iterator[Damage]:

@@ -70,7 +70,7 @@ FROM events AS e JOIN workflows AS w ON w.key = e.workflow
 WHERE e.position > ? AND e.position <= ? ORDER BY e.position LIMIT ?
 """
 _AUDIT: Final = f"""
-SELECT position, seq, timestamp, kind, payload, digest FROM events
+SELECT position, seq, timestamp, kind, payload, digest, key FROM events
 WHERE workflow = {_KEY_OF} AND seq > ? AND position <= ? ORDER BY seq LIMIT ?
 """
 _DUE: Final = """

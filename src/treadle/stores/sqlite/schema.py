@@ -53,7 +53,8 @@ CREATE TABLE heads (
     run_start_seq INTEGER,
     wake_up_ns INTEGER,
     name TEXT,
-    details BLOB
+    details BLOB,
+    checksum BLOB
 ) STRICT;
 CREATE INDEX heads_by_status ON heads (status) WHERE status IS NOT NULL;
 CREATE INDEX heads_by_wake_up ON heads (wake_up_ns) WHERE wake_up_ns IS NOT NULL;
@@ -64,6 +65,7 @@ CREATE TABLE mailbox (
     kind INTEGER NOT NULL,
     payload BLOB NOT NULL,
     taken INTEGER NOT NULL DEFAULT 0,
+    checksum BLOB NOT NULL,
     UNIQUE (workflow_id, message_id)
 ) STRICT;
 CREATE INDEX mailbox_waiting ON mailbox (workflow_id, arrival) WHERE taken = 0;
@@ -71,6 +73,7 @@ CREATE TABLE records (
     namespace TEXT NOT NULL,
     key BLOB NOT NULL,
     value BLOB NOT NULL,
+    checksum BLOB NOT NULL,
     PRIMARY KEY (namespace, key)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE settings (

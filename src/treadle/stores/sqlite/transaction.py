@@ -23,6 +23,7 @@ from treadle.stores.contract import WRITTEN, Batch, Head, Outcome, Unit, Written
 from treadle.stores.judging import check_unit, judge_unit
 from treadle.stores.sqlite import reading
 from treadle.stores.sqlite.poison import POSITION_MAX
+from treadle.stores.sqlite.sums import checksum
 
 ROWS_PER_STATEMENT_MAX: Final = 512
 """Rows of one INSERT. Each statement lets go of the interpreter's lock once, and getting it back from a
@@ -47,12 +48,14 @@ _INSERT_PLAIN: Final = _inserts("events", "workflow,seq,timestamp,kind,payload,d
 _INSERT_KEYED: Final = _inserts("events", "workflow,seq,timestamp,kind,payload,digest,key")
 _INSERT_WORKFLOWS: Final = _inserts("workflows", "key,id")
 _SET_FACTS: Final = """
-INSERT INTO heads (workflow, status, run_start_seq, wake_up_ns, name, details) VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO heads (workflow, status, run_start_seq, wake_up_ns, name, details, checksum)
+VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (workflow) DO UPDATE SET status = excluded.status, run_start_seq = excluded.run_start_seq,
-wake_up_ns = excluded.wake_up_ns, name = excluded.name, details = excluded.details
+wake_up_ns = excluded.wake_up_ns, name = excluded.name, details = excluded.details,
+checksum = excluded.checksum
 """
 _PUT_MESSAGE: Final = """
-INSERT INTO mailbox (workflow_id, message_id, kind, payload) VALUES (?, ?, ?, ?)
+INSERT INTO mailbox (workflow_id, message_id, kind, payload, checksum) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (workflow_id, message_id) DO NOTHING
 """
 _TAKE_MESSAGE: Final = """
@@ -300,20 +303,21 @@ class Transaction:
         self._tokens[workflow_id] = token
         self._collect(batch, token)
         if batch.facts is not None:
-            self._execute(_SET_FACTS, (token.key, *batch.facts))
+            self._execute(_SET_FACTS, (token.key, *batch.facts, checksum(token.key, *batch.facts)))
         return token
 
     def _apply_rest(self, unit: Unit | Batch) -> None:
         execute = self._execute
         for message in unit.messages_put:
-            execute(_PUT_MESSAGE, message)
+            execute(_PUT_MESSAGE, (*message, checksum(*message)))
         for taken in unit.messages_taken:
             execute(_TAKE_MESSAGE, taken)
         for namespace, key, value in unit.records:
             if value is None:
                 execute("DELETE FROM records WHERE namespace = ? AND key = ?", (namespace, key))
             else:
-                execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", (namespace, key, value))
+                row = (namespace, key, value, checksum(namespace, key, value))
+                execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", row)
 
     # -- what `judging` asks --
 

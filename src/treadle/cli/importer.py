@@ -1,0 +1,183 @@
+"""Writing imported logs through actors: many at once, each as one batch, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import attrs
+import trio
+
+from treadle.cli.output import counted
+from treadle.errors import FormatError, StaleSequenceError, TreadleError
+from treadle.formats import ImportedLog, StoreRecord
+from treadle.runtime import Runtime
+
+EVENTS_IN_FLIGHT_MAX: Final = 16_384
+"""Two full commit groups: one is being written while the next fills; more would only be held longer."""
+
+
+@attrs.define
+class Tally:
+    """What an import has done so far.
+
+    Attributes:
+        files: how many files were read to their end.
+        workflows_written: how many logs were written, or continued.
+        workflows_already_there: how many were there, event by event.
+        events_written: how many events were written.
+        events_already_there: how many were there.
+    """
+
+    files: int = 0
+    workflows_written: int = 0
+    workflows_already_there: int = 0
+    events_written: int = 0
+    events_already_there: int = 0
+
+    @property
+    def wrote_nothing(self) -> bool:
+        """Whether everything was there before."""
+        return self.events_written == 0 and self.events_already_there > 0
+
+
+class Window:
+    """Bounds how many events are in flight, for one task that sends and many that finish.
+
+    Args:
+        events_max: the bound; one log that is longer goes alone.
+    """
+
+    def __init__(self, events_max: int) -> None:
+        self._events_max = events_max
+        self._events = 0
+        self._freed = trio.Event()
+
+    async def enter(self, events: int) -> None:
+        """Wait until there is room; a checkpoint only when there is none.
+
+        Args:
+            events: how many events want to go.
+        """
+        while self._events and self._events + events > self._events_max:
+            self._freed = trio.Event()
+            await self._freed.wait()
+        self._events += events
+
+    def leave(self, events: int) -> None:
+        """Give room back.
+
+        Args:
+            events: how many events have landed.
+        """
+        self._events -= events
+        self._freed.set()
+
+
+class Importer:
+    """Writes what a reader yields.
+
+    Args:
+        runtime: where to; its `batch_events_max` must admit the longest log.
+        tally: counts.
+    """
+
+    def __init__(self, runtime: Runtime, tally: Tally) -> None:
+        self._runtime = runtime
+        self._tally = tally
+        self._window = Window(EVENTS_IN_FLIGHT_MAX)
+
+    async def take(self, items: Iterator[ImportedLog | StoreRecord], source: str) -> None:
+        """Write all logs and records of a file; what stands before an error is written.
+
+        Args:
+            items: what a reader yields.
+            source: the file's name.
+
+        Raises:
+            TreadleError: the reader's own error, or that of the first log that could not be written, with
+                what is written by then.
+            OSError: the file could not be read.
+        """
+        failures: list[TreadleError | OSError] = []
+        async with trio.open_nursery() as nursery:
+            while not failures:
+                # Collected, not raised: what is in flight beside it is whole and goes on.
+                try:
+                    item = next(items, None)
+                    if isinstance(item, StoreRecord):
+                        await self._set_record(item, source)
+                        continue
+                except (TreadleError, OSError) as error:
+                    failures.append(error)
+                    break
+                if item is None:
+                    break
+                await self._window.enter(len(item.events))
+                nursery.start_soon(self._write, item, failures)
+        if failures:
+            raise self._told(failures[0])
+
+    async def _write(self, log: ImportedLog, failures: list[TreadleError | OSError]) -> None:
+        try:
+            written = await self._append(log)
+        except TreadleError as error:
+            failures.append(error)
+            return
+        finally:
+            self._window.leave(len(log.events))
+        self._tally.events_written += written
+        self._tally.events_already_there += len(log.events) - written
+        if written:
+            self._tally.workflows_written += 1
+        else:
+            self._tally.workflows_already_there += 1
+
+    async def _append(self, log: ImportedLog) -> int:
+        if log.previous_digest is not None:
+            await self._check_joint(log)
+        handle = self._runtime.workflow(log.workflow_id)
+        try:
+            done = await handle.extend(log.events, keys=log.keys)
+        except StaleSequenceError as error:
+            # The log has grown since it was last imported, and what is stored equals its beginning.
+            there = error.next_seq - log.events[0].seq
+            keys = None if log.keys is None else log.keys[there:]
+            done = await handle.extend(log.events[there:], keys=keys)
+            return 0 if done.repeated else len(done.events)
+        return 0 if done.repeated else len(done.events)
+
+    async def _check_joint(self, log: ImportedLog) -> None:
+        first = log.events[0].seq
+        rows = await self._runtime.store.audit(log.workflow_id, first - 2, limit=1)
+        if rows and rows[0].seq == first - 1 and rows[0].digest != log.previous_digest:
+            raise FormatError(
+                f"the log {log.workflow_id!a} goes on from seq {first - 1} of a history that is not the one"
+                " stored here; import it into another store",
+                line=log.line,
+            )
+
+    async def _set_record(self, record: StoreRecord, source: str) -> None:
+        there = await self._runtime.store.record(record.namespace, record.key)
+        if there is not None and there != record.value:
+            raise FormatError(
+                f"the record {record.key.hex()} of {record.namespace!a} is stored with another value;"
+                " import the file into another store",
+                source=source,
+            )
+        if there is None:
+            await self._runtime.set_record(record.namespace, record.key, record.value)
+
+    def _told(self, error: TreadleError | OSError) -> TreadleError | OSError:
+        if isinstance(error, OSError):
+            return error
+        tally = self._tally
+        workflows = tally.workflows_written + tally.workflows_already_there
+        events = tally.events_written + tally.events_already_there
+        said = str(error)
+        more = (
+            f"in the store, whole: {counted(workflows, 'workflow')} ({counted(events, 'event')}) before it;"
+            " run the import again to go on: what is there is not written twice"
+        )
+        error.args = (f"{said}\n{more}",)
+        return error

@@ -1,0 +1,1 @@
+"""`treadle log ...`: a file for each subcommand."""

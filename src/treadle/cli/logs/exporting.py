@@ -1,0 +1,193 @@
+"""`treadle log export`: logs become a file, whole or not at all."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import secrets
+import sys
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager, suppress
+from pathlib import Path
+from typing import IO, Annotated, Final, Literal, cast
+
+import trio
+from cyclopts import Parameter
+
+from treadle.cli.exits import CommandError
+from treadle.cli.options import DEFAULT_STORE, Flag, PrefixOption, StoreOption
+from treadle.cli.output import counted, note, progress
+from treadle.cli.stores import chosen_workflows, reading_store
+from treadle.errors import CorruptStoreError
+from treadle.events import WorkflowId
+from treadle.formats import FORMATS, ImportedLog, StoreRecord, cited, writer
+from treadle.stores import PAGE_EVENTS, LogPage, Store
+
+EXAMPLES: Final = """Examples:
+
+  treadle log export -f all.jsonl.gz
+  treadle log export order-1 order-2 > two.jsonl
+  treadle log export --format xes --prefix case- -f cases.xes
+"""
+LOGS_A_HOP: Final = 256
+"""How many logs are asked for at once; short ones come together in one hop to the store."""
+
+FormatName = Literal["jsonl", "xes"]
+
+
+def export(
+    workflow_id: Annotated[list[str] | None, Parameter(negative="", consume_multiple=True)] = None,
+    /,
+    *,
+    prefix: PrefixOption = "",
+    format: FormatName | None = None,  # noqa: A002  # the option's name
+    file: Annotated[str | None, Parameter(name=["--file", "-f"])] = None,
+    force: Flag = False,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Write logs as JSON Lines or XES, to a file or to stdout; all of them when none is named.
+
+    JSON Lines lose nothing and can be imported again. A log that came from XES goes back to XES as it
+    was; logs that came under different XES headers need a file for each. A file appears whole or not at
+    all, and is compressed when its name ends in .gz.
+
+    Args:
+        workflow_id: the workflows to write; all if left out.
+        prefix: only workflows whose id begins so.
+        format: jsonl or xes; told by the file's name if left out, or else jsonl.
+        file: where to; stdout if left out.
+        force: replace the file if it exists.
+        store: the store.
+
+    Raises:
+        CommandError: the options contradict each other, or the file exists.
+        FormatError: the format cannot carry these logs.
+        OSError: the file cannot be written.
+        NotFoundError: there is no such workflow.
+        StoreError: the store could not be opened or read.
+    """
+    names = workflow_id or []
+    if names and prefix:
+        raise CommandError("workflows are named or chosen by --prefix, got both")
+    chosen = format or _format_of(file)
+    if file is not None and not force and os.path.lexists(file):
+        raise CommandError(f"{file} exists; choose another name, or --force to replace it")
+    if file is not None and not Path(file).parent.is_dir():
+        raise CommandError(f"{file} lies in no folder; make {Path(file).parent} first")
+    logs = trio.run(_export, store, names, prefix, chosen, file)
+    note(f"{counted(logs, 'workflow')} written{'' if file is None else f' to {file}'}")
+
+
+def _format_of(file: str | None) -> FormatName:
+    plain = (file or "").lower().removesuffix(".gz")
+    names: tuple[FormatName, ...] = ("xes", "jsonl")
+    for name in names:
+        if plain.endswith(FORMATS[name].endings):
+            return name
+    return "jsonl"
+
+
+async def _export(url: str, names: list[str], prefix: str, format_name: str, file: str | None) -> int:
+    count = 0
+    async with reading_store(url) as store:
+        async with aclosing(chosen_workflows(store, names, prefix)) as pages:
+            chosen = [name async for page in pages for name in page]
+        records = await _cited_records(store, chosen)
+        with _opened(file) as out, progress("exporting", len(chosen)) as advance:
+            formatted = writer(format_name)
+            out.write(formatted.begin(records))
+            async with aclosing(_whole_logs(store, chosen)) as logs:
+                async for log in logs:
+                    out.write(formatted.log(log))
+                    advance(1)
+                    count += 1
+            out.write(formatted.end())
+    return count
+
+
+async def _cited_records(store: Store, chosen: list[WorkflowId]) -> list[StoreRecord]:
+    # A file's records stand before its logs, so the logs are looked at once before they are written.
+    found: dict[tuple[str, bytes], StoreRecord] = {}
+    async with aclosing(_pages(store, chosen)) as pages:
+        async for page in pages:
+            first = ImportedLog(page.workflow_id, (page.events[0],))
+            for name in cited(first):
+                if name not in found:
+                    found[name] = await _record(store, first, *name)
+    return list(found.values())
+
+
+async def _record(store: Store, first: ImportedLog, namespace: str, key: bytes) -> StoreRecord:
+    value = await store.record(namespace, key)
+    if value is None:
+        raise CorruptStoreError(
+            f"the record {key.hex()} of {namespace!r} that {first.workflow_id!r} cites is missing;"
+            " restore a backup, or import its file again",
+            workflow_id=first.workflow_id,
+            seq=first.events[0].seq,
+        )
+    return StoreRecord(namespace, key, value)
+
+
+async def _whole_logs(store: Store, chosen: list[WorkflowId]) -> AsyncGenerator[ImportedLog, None]:
+    async with aclosing(_pages(store, chosen)) as pages:
+        async for page in pages:
+            yield await _whole_log(store, page)
+
+
+async def _whole_log(store: Store, page: LogPage) -> ImportedLog:
+    workflow_id, events = page.workflow_id, page.events
+    size = 0 if page.complete else PAGE_EVENTS
+    while size == PAGE_EVENTS:
+        more = await store.read(workflow_id, events[-1].seq + 1)
+        events.extend(more)
+        size = len(more)
+    before = None
+    if events[0].seq > 1:
+        (head,) = await store.heads([workflow_id])
+        before = head.digest_before
+    keys = await _keys(store, workflow_id, len(events))
+    return ImportedLog(workflow_id, tuple(events), keys=keys, previous_digest=before)
+
+
+async def _keys(store: Store, workflow_id: WorkflowId, events: int) -> tuple[bytes | None, ...] | None:
+    keys: list[bytes | None] = []
+    last_seq = 0
+    while len(keys) < events and (rows := await store.audit(workflow_id, last_seq)):
+        keys.extend(row.key for row in rows)
+        last_seq = rows[-1].seq
+    # An event that came between the two reads is not part of this export.
+    return tuple(keys[:events]) if any(keys) else None
+
+
+async def _pages(store: Store, chosen: list[WorkflowId]) -> AsyncGenerator[LogPage, None]:
+    place = 0
+    while place < len(chosen):
+        pages = await store.read_many(chosen[place : place + LOGS_A_HOP])
+        for page in pages:
+            yield page
+        place += len(pages)
+
+
+@contextmanager
+def _opened(file: str | None) -> Iterator[IO[bytes]]:
+    """Open what is written to: stdout, or a draft that takes its name only when it is whole."""
+    if file is None:
+        sys.stdout.flush()
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    draft = Path(f"{file}.new-{secrets.token_hex(4)}")
+    try:
+        with draft.open("xb") as raw:
+            if file.lower().endswith(".gz"):
+                with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed:
+                    yield cast("IO[bytes]", packed)
+            else:
+                yield raw
+            raw.flush()
+            os.fsync(raw.fileno())
+        draft.replace(file)
+    finally:
+        with suppress(FileNotFoundError):
+            draft.unlink()

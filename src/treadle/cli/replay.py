@@ -1,0 +1,181 @@
+"""`treadle replay`: every workflow folded again, many at once, into one digest that two runs share."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from time import perf_counter
+from typing import Annotated, Any, Final
+
+import attrs
+import trio
+from cyclopts import Parameter
+
+from treadle.cli.audit import StoreDigest
+from treadle.cli.exits import CommandError
+from treadle.cli.options import DEFAULT_STORE, OutputOption, Positive, PrefixOption, StoreOption
+from treadle.cli.output import counted, note, progress, show_facts
+from treadle.cli.stores import chosen_workflows, reading_runtime
+from treadle.events import EventKind, WorkflowEvent, WorkflowId
+from treadle.log import chain_digest, root_digest
+
+EXAMPLES: Final = """Examples:
+
+  treadle replay
+  treadle replay order-1 order-2
+  treadle replay --prefix order- -o json
+"""
+
+
+@attrs.define
+class State:
+    """A workflow's replayed state: everything it has seen, in 16 bytes and a few counts.
+
+    Args:
+        digest: chained over all events so far.
+        counts: how many events of each kind, by the kind's place.
+        final_kind: the kind of the last event.
+    """
+
+    digest: bytes
+    counts: dict[EventKind, int] = attrs.Factory(dict)
+    final_kind: EventKind | None = None
+
+
+def make_state(workflow_id: WorkflowId) -> State:
+    """Make the state of a workflow before its first event.
+
+    Args:
+        workflow_id: the workflow.
+
+    Returns:
+        The state.
+    """
+    return State(root_digest(workflow_id))
+
+
+def apply(state: State, event: WorkflowEvent) -> State:
+    """Fold one event.
+
+    Args:
+        state: the state before; changed.
+        event: the event.
+
+    Returns:
+        The state after.
+    """
+    kind = event.kind
+    state.digest = chain_digest(state.digest, event)
+    state.counts[kind] = state.counts.get(kind, 0) + 1
+    state.final_kind = kind
+    return state
+
+
+@attrs.define
+class Total:
+    """What all workflows come to.
+
+    Attributes:
+        workflows: how many there are.
+        events: how many events they have.
+        kinds: how many events of each kind.
+        final_kinds: how many workflows end with each kind.
+        digests: each workflow's digest.
+    """
+
+    workflows: int = 0
+    events: int = 0
+    kinds: dict[EventKind, int] = attrs.Factory(dict)
+    final_kinds: dict[EventKind, int] = attrs.Factory(dict)
+    digests: dict[str, bytes] = attrs.Factory(dict)
+
+    def add(self, workflow_id: WorkflowId, state: State, events: int) -> None:
+        """Take one workflow in.
+
+        Args:
+            workflow_id: the workflow.
+            state: its state.
+            events: how many events it has.
+        """
+        self.workflows += 1
+        self.events += events
+        self.digests[workflow_id] = state.digest
+        for kind, count in state.counts.items():
+            self.kinds[kind] = self.kinds.get(kind, 0) + count
+        if state.final_kind is not None:
+            self.final_kinds[state.final_kind] = self.final_kinds.get(state.final_kind, 0) + 1
+
+    def digest(self) -> str:
+        """Tell one digest of all states; it does not depend on who was replayed first."""
+        together = StoreDigest()
+        for name in sorted(self.digests):
+            together.add(name, self.digests[name])
+        return together.hex()
+
+
+def replay(
+    workflow_id: Annotated[list[str] | None, Parameter(negative="", consume_multiple=True)] = None,
+    /,
+    *,
+    prefix: PrefixOption = "",
+    concurrency: Annotated[int, Parameter(validator=Positive)] = 4,
+    output: OutputOption = "table",
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Replay all workflows, or those named, concurrently and each by itself.
+
+    Prints how many events there are of each kind, with which kind the workflows end, and one digest of
+    all replayed state: the same digest means the same histories. Rates go to stderr, so that two runs
+    over the same store print the same.
+
+    Args:
+        workflow_id: the workflows to replay; all if left out.
+        prefix: only workflows whose id begins so.
+        concurrency: how many reads run at once.
+        output: how the result is printed.
+        store: the store.
+
+    Raises:
+        CommandError: workflows are named and chosen by prefix.
+        NotFoundError: there is no such workflow.
+        StoreError: the store could not be opened or read.
+    """
+    names = workflow_id or []
+    if names and prefix:
+        raise CommandError("workflows are named or chosen by --prefix, got both")
+    total, seconds = trio.run(_replay, store, names, prefix, concurrency)
+    note(
+        f"replayed {counted(total.events, 'event')} of {counted(total.workflows, 'workflow')} in"
+        f" {seconds:.2f} s ({total.events / max(seconds, 1e-9):,.0f} events/s)"
+    )
+    kinds, final_kinds = _named(total.kinds), _named(total.final_kinds)
+    facts: dict[str, Any] = {
+        "workflows": total.workflows,
+        "events": total.events,
+        "digest": total.digest(),
+        "kinds": kinds,
+        "final_kinds": final_kinds,
+    }
+    rows = {key: facts[key] for key in ("workflows", "events", "digest")}
+    rows |= {f"{kind} events": count for kind, count in kinds.items()}
+    rows |= {f"end with {kind}": count for kind, count in final_kinds.items()}
+    show_facts(output, "replayed", facts, rows)
+
+
+async def _replay(url: str, names: list[str], prefix: str, concurrency: int) -> tuple[Total, float]:
+    total = Total()
+    async with reading_runtime(url) as runtime:
+        chosen = None
+        if names or prefix:
+            async with aclosing(chosen_workflows(runtime.store, names, prefix)) as pages:
+                chosen = [name async for page in pages for name in page]
+        count = len(chosen) if chosen is not None else await runtime.store.count_workflows()
+        started = perf_counter()
+        with progress("replaying", count) as advance:
+            async for done in runtime.replay_all(apply, make_state, chosen, concurrency=concurrency):
+                total.add(done.workflow_id, done.state, done.events)
+                advance(1)
+        return total, perf_counter() - started
+
+
+def _named(counts: dict[EventKind, int]) -> dict[str, int]:
+    return {kind.name: count for kind, count in sorted(counts.items())}

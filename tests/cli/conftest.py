@@ -1,0 +1,124 @@
+"""What the tests of the command line share: commands run here, and commands run as a user runs them."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+import trio
+
+from treadle.cli import main
+from treadle.cli.times import moment
+from treadle.runtime import open_runtime
+
+
+@attrs.frozen
+class Ran:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """What it printed, as one JSON document."""
+        return json.loads(self.out)
+
+    @property
+    def lines(self) -> list[Any]:
+        """What it printed, as JSON Lines."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+Treadle = Callable[..., Ran]
+
+
+@pytest.fixture(autouse=True)
+def _plain_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("TREADLE_STORE", "TREADLE_DEBUG", "FORCE_COLOR", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def treadle(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Treadle:
+    """Run a command in this process, which is fast."""
+
+    def run(*arguments: str, stdin: bytes = b"") -> Ran:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        capsys.readouterr()
+        code = main(arguments)
+        captured = capsys.readouterr()
+        return Ran(code, captured.out, captured.err)
+
+    return run
+
+
+def start(*arguments: str, **options: Any) -> subprocess.Popen[bytes]:
+    """Start a command as a user does, in a process of its own."""
+    command = [sys.executable, "-W", "error", "-m", "treadle", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+
+
+def spawn(*arguments: str, env: dict[str, str] | None = None, stdin: bytes = b"") -> Ran:
+    """Run a command as a user does, to its end."""
+    surroundings = {**os.environ, **(env or {})}
+    with start(*arguments, stdin=subprocess.PIPE, env=surroundings) as process:
+        out, err = process.communicate(stdin, timeout=60)
+    return Ran(process.returncode, out.decode(), err.decode())
+
+
+@pytest.fixture
+def in_process() -> Callable[..., Ran]:
+    """Give `spawn` to tests."""
+    return spawn
+
+
+@pytest.fixture
+def started() -> Callable[..., subprocess.Popen[bytes]]:
+    """Give `start` to tests."""
+    return start
+
+
+@pytest.fixture(scope="session")
+def _made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Stores that many tests begin with, made once."""
+    folder = tmp_path_factory.mktemp("made")
+
+    async def make() -> None:
+        async with open_runtime(folder / "orders.db") as runtime:
+            for name in ("order-1", "order-2", "parcel-9"):
+                handle = runtime.workflow(name)
+                await handle.append("workflow_started", f'{{"id": "{name}"}}'.encode(), timestamp=1000)
+                await handle.append("custom", b"second", timestamp=moment("2026-01-31T12:00:00.5Z"))
+            await runtime.workflow("order-1").append("workflow_completed", timestamp=3000)
+        async with open_runtime(folder / "payloads.db") as runtime:
+            for name in ("order-1", "order-2"):
+                for n in range(4):
+                    content = f"payload {n} of {name}".encode()
+                    await runtime.workflow(name).append("custom", content, timestamp=n)
+
+    trio.run(make)
+    return folder
+
+
+@pytest.fixture
+def orders(_made: Path, tmp_path: Path) -> Path:
+    """A store with three orders in the default place."""
+    return Path(shutil.copy(_made / "orders.db", tmp_path / "treadle.db"))
+
+
+@pytest.fixture
+def store(_made: Path, tmp_path: Path) -> Path:
+    """A store with four numbered payloads in each of two logs, in the default place."""
+    return Path(shutil.copy(_made / "payloads.db", tmp_path / "treadle.db"))

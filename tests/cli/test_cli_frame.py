@@ -1,0 +1,183 @@
+"""The frame of every command: help, version, streams, exit codes, interruptions."""
+
+from __future__ import annotations
+
+import re
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from treadle import __version__
+from treadle.cli import main
+from treadle.cli.exits import EXIT_BY_ERROR, exit_code, first_cause
+from treadle.errors import (
+    ConflictError,
+    CorruptStoreError,
+    FormatError,
+    InternalError,
+    InvalidValueError,
+    StaleSequenceError,
+    StoreFormatError,
+    StoreFullError,
+    StoreUnavailableError,
+)
+
+COMMANDS = (
+    ("demo",),
+    ("stress",),
+    ("replay",),
+    *(("log", name) for name in ("import", "export", "read", "tail", "append", "verify")),
+    *(("workflow", name) for name in ("list", "show", "count")),
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_has_help_with_an_example_of_itself(treadle, command):
+    ran = treadle(*command, "--help")
+
+    assert (ran.code, ran.err) == (0, "")
+    assert "Usage: treadle" in ran.out
+    assert "treadle " + " ".join(command) in ran.out.partition("Examples:")[2]
+
+
+@pytest.mark.parametrize("command", [(), ("log",), ("workflow",)])
+def test_a_group_without_a_command_shows_its_commands(treadle, command):
+    ran = treadle(*command)
+
+    assert ran.code == 0
+    assert "Commands" in ran.out
+
+
+def test_version_is_the_packages_version(treadle):
+    assert treadle("--version").out.strip() == f"treadle {__version__}"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("lgo",),
+        ("log", "raed", "x"),
+        ("log", "read"),
+        ("log", "read", "x", "--form", "3"),
+        ("log", "read", "x", "--from", "three"),
+        ("log", "read", "x", "-o", "yaml"),
+        ("log", "tail", "x", "-n", "0"),
+        ("demo", "--workflows", "0"),
+        ("stress", "--cancel", "1.5"),
+        ("log", "read", "x", "y"),
+    ],
+    ids=" ".join,
+)
+def test_a_command_line_that_cannot_be_right_ends_with_2_and_a_sentence_on_stderr(treadle, arguments):
+    ran = treadle(*arguments)
+
+    assert ran.code == 2
+    assert ran.out == ""
+    assert ran.err.startswith("treadle: ")
+    assert "--help` tells more" in ran.err
+    assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (InternalError("x"), 1),
+        (FormatError("x"), 1),
+        (StoreFullError("x"), 1),
+        (ValueError("x"), 1),
+        (InvalidValueError("x"), 2),
+        (IsADirectoryError(), 2),
+        (FileNotFoundError(), 3),
+        (CorruptStoreError("x"), 4),
+        (ConflictError("x", workflow_id="w", next_seq=1, seq=1), 5),
+        (StaleSequenceError("x", workflow_id="w", next_seq=1), 5),
+        (StoreUnavailableError("x"), 69),
+        (StoreFormatError("x"), 69),
+        (KeyboardInterrupt(), 130),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_the_table_tells_the_exit_code(error, code):
+    assert code == exit_code(error)
+
+
+def test_a_row_of_the_table_is_never_hidden_by_one_above_it():
+    for place, (kind, _) in enumerate(EXIT_BY_ERROR):
+        assert not any(issubclass(kind, above) for above, _ in EXIT_BY_ERROR[:place])
+
+
+def test_ctrl_c_among_other_causes_is_what_is_told():
+    group = BaseExceptionGroup("", [ValueError(), BaseExceptionGroup("", [KeyboardInterrupt()])])
+
+    assert isinstance(first_cause(group), KeyboardInterrupt)
+
+
+def test_without_the_extra_a_plain_sentence_says_what_to_install(monkeypatch, capsys):
+    for name in [name for name in sys.modules if name.startswith("treadle.cli.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "cyclopts", None)
+
+    assert main(["--help"]) == 1
+    assert "pip install 'treadle[cli]'" in capsys.readouterr().err
+
+
+def test_debug_shows_where_an_error_comes_from(treadle, monkeypatch):
+    assert "Traceback" not in treadle("log", "read", "x").err
+    assert "Traceback" in treadle("log", "read", "x", "--debug").err
+    monkeypatch.setenv("TREADLE_DEBUG", "1")
+    assert "Traceback" in treadle("log", "read", "x").err
+
+
+@pytest.mark.usefixtures("orders")
+def test_a_real_command_keeps_data_and_messages_apart(in_process):
+    ran = in_process("replay", "-o", "json")
+
+    assert ran.code == 0
+    assert ran.json["events"] == 7
+    assert ran.err.startswith("replayed 7 events of 3 workflows")
+
+
+@pytest.mark.usefixtures("orders")
+def test_the_store_may_come_from_the_environment(in_process, tmp_path):
+    env = {"TREADLE_STORE": str(tmp_path / "treadle.db")}
+
+    assert in_process("workflow", "count", env=env).out == "3\n"
+
+
+@pytest.mark.usefixtures("orders")
+def test_ctrl_c_ends_with_130_and_no_traceback(started):
+    with started("log", "tail", "order-1", "--follow", "-o", "jsonl") as process:
+        for _ in range(3):
+            process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+
+    assert process.returncode == 130
+    assert b"interrupted" in err
+    assert b"Traceback" not in err
+
+
+def test_a_reader_that_goes_away_ends_the_command_without_a_word(started, treadle):
+    lines = "\n".join("x" * 100 for _ in range(2_000))
+    for n in range(5):
+        treadle("log", "append", "long", "custom", lines, "--seq", str(n + 1))
+    with started("log", "read", "long", "-o", "jsonl") as process:
+        process.stdout.read(10)
+        process.stdout.close()
+        err = process.stderr.read()
+        process.wait(timeout=30)
+
+    assert (process.returncode, err) == (141, b"")
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_the_reference_tells_every_option_that_help_tells(treadle, command):
+    reference = Path(__file__).parents[2] / "docs" / "reference" / "command-line.md"
+    heading = "## treadle " + ("workflow" if command[0] == "workflow" else " ".join(command))
+    section = reference.read_text().partition(f"{heading}\n")[2].partition("\n## ")[0]
+    shown = treadle(*command, "--help").out.partition("Examples:")[0]
+    options = set(re.findall(r"--[a-z-]+", "\n".join(re.findall(r"^│ .*$", shown, re.MULTILINE))))
+
+    assert sorted(option for option in options if option not in section) == []
