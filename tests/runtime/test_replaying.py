@@ -85,14 +85,24 @@ async def test_results_stream_before_everything_is_read(opened, store, monkeypat
 
 
 @pytest.mark.parametrize("concurrency", [1, 3, 10])
-async def test_no_more_reads_at_once_than_asked_for(opened, store, monkeypatch, concurrency):
+async def test_as_many_logs_are_under_way_as_asked_for(opened, store, monkeypatch, concurrency):
+    """One hop fetches them all: threads that read at once only wait for each other's turn."""
+    asked: list[int] = []
+    read_many = store.read_many
+
+    async def counted(workflow_ids, **options):
+        asked.append(len(workflow_ids))
+        return await read_many(workflow_ids, **options)
+
+    monkeypatch.setattr(store, "read_many", counted)
     monkeypatch.setattr(replaying, "LOGS_A_HOP", 2)
     async with opened() as runtime:
         await fill(runtime, 40, 1)
         done = [replayed async for replayed in runtime.replay_all(collect, list, concurrency=concurrency)]
 
     assert len(done) == 40
-    assert store.reading_max == concurrency
+    assert max(asked) == 2 * concurrency
+    assert store.reading_max == 1
 
 
 @pytest.mark.parametrize(
@@ -187,7 +197,7 @@ async def _cancel_after(steps: int, scope: trio.CancelScope) -> None:
 async def test_a_store_error_leaves_bare_and_the_next_call_goes_on(opened, store):
     async with opened(page_events=2) as runtime:
         await fill(runtime, 4, 3)
-        replay = runtime.replay_all(collect, list)
+        replay = runtime.replay_all(collect, list, concurrency=1)
         store.read_error = UNAVAILABLE
         with pytest.raises(StoreUnavailableError):
             await anext(replay)

@@ -105,7 +105,8 @@ class Runtime:
             make_state: makes a workflow's first state; called without arguments, or with the workflow id
                 when it requires one.
             workflow_ids: which workflows; None for all.
-            concurrency: how many reads run at once, at least 1.
+            concurrency: how many pages of `page_events` events are under way at once, over as many
+                workflows as fit; at least 1. More is a little faster and takes more memory.
 
         Returns:
             An async iterator of `Replayed`; safe to leave at any time.
@@ -121,7 +122,6 @@ class Runtime:
         chosen = None if workflow_ids is None else [make_workflow_id(value) for value in workflow_ids]
         return ReplayAll(
             self.store,
-            self._kernel,
             apply,
             make_state,
             chosen,
