@@ -130,7 +130,7 @@ def replay(
     Args:
         workflow_id: the workflows to replay; all if left out.
         prefix: only workflows whose id begins so.
-        concurrency: how many reads run at once.
+        concurrency: how many pages of logs are under way at once.
         output: how the result is printed.
         store: the store.
 

@@ -311,7 +311,9 @@ class Supervisor:
             return False
         for group in (self.committer.writing, self.committer.open):
             for other in group.proposals if group else ():
-                if other.actor is actor and other.events and _same_again(proposal, other.events):
+                if other.actor is not actor or other.decided or not other.events:
+                    continue
+                if _same_again(proposal, other.events):
                     other.joiners = [*(other.joiners or ()), proposal]
                     return True
         return False
