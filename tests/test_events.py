@@ -1,6 +1,7 @@
 """The vocabulary: what is taken, what is refused, and what the refusal says."""
 
 import pickle
+from enum import Enum
 
 import attrs
 import pytest
@@ -235,3 +236,20 @@ def test_events_carry_nothing_but_their_values():
 def test_new_event_is_frozen():
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         NewEvent("custom").payload = b"x"
+
+
+def test_an_id_is_the_characters_of_its_string():
+    """A subclass of str that shows itself otherwise, as an enum does, names what its value names."""
+
+    class Order(str, Enum):  # noqa: UP042  # a StrEnum shows its value, this one does not
+        A = "order-a"
+
+    class Liar(str):
+        __slots__ = ()
+
+        def __str__(self) -> str:
+            return "bad\nid"
+
+    assert workflow_id(Order.A) == "order-a"
+    assert workflow_id(Liar("good")) == "good"
+    assert type(workflow_id(Liar("good"))) is str

@@ -84,8 +84,10 @@ def workflow_id(value: str | int) -> WorkflowId:
         )
     if not isinstance(value, str):
         raise InvalidValueError(f"a workflow id is a str or an int, got {_shown(value)}")
-    _check_workflow_name(value)
-    return WorkflowId(str(value))
+    # The characters themselves: a subclass's own __str__ (an enum's, say) may tell something else.
+    name = str.__str__(value)
+    _check_workflow_name(name)
+    return WorkflowId(name)
 
 
 def _check_workflow_name(name: str) -> None:

@@ -12,6 +12,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from treadle import NewEvent, RuntimeConfig, open_runtime
 from treadle.errors import (
+    BatchError,
     InternalError,
     InvalidValueError,
     RuntimeClosedError,
@@ -414,3 +415,29 @@ async def test_a_poisoned_store_does_not_hold_up_closing(opened, store, autojump
             await runtime.workflow("a").append("custom")
 
     assert trio.current_time() == 0
+
+
+@pytest.mark.parametrize("config", [0, "", [], {"page_events": 1}])
+async def test_a_config_is_a_runtime_config(config):
+    """What is none is refused, also when it is empty and could pass for no config at all."""
+    with pytest.raises(InvalidValueError, match="config is a RuntimeConfig"):
+        async with open_runtime("memory:", config=config):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("apply", "make_state", "workflow_ids"),
+    [(None, int, None), (max, 0, None), (max, int, 5), (max, int, b"ab"), (max, int, bytearray(b"x"))],
+)
+async def test_replay_all_checks_what_it_is_given_before_it_reads(apply, make_state, workflow_ids):
+    """A mistake shows at the call, not at the first event, and never on an empty store only."""
+    async with open_runtime("memory:") as runtime:
+        with pytest.raises(InvalidValueError):
+            runtime.replay_all(apply, make_state, workflow_ids)
+
+
+async def test_a_single_event_is_no_batch():
+    """The likeliest mistake with `extend` is told as such."""
+    async with open_runtime("memory:") as runtime:
+        with pytest.raises(BatchError, match=r"got one NewEvent; append\(\) it"):
+            await runtime.workflow("a").extend(NewEvent("custom"))

@@ -11,7 +11,7 @@ from treadle.log.admission import (
 )
 from treadle.log.digests import DIGEST_SIZE_BYTES, chain_digest, next_digest, root_digest
 from treadle.log.visitor import Visitor
-from treadle.log.workflow_log import Appended, WorkflowLog, check_range
+from treadle.log.workflow_log import Appended, WorkflowLog, check_range, list_of
 
 __all__ = [
     "ADMISSION",
@@ -26,6 +26,7 @@ __all__ = [
     "check_range",
     "first_difference",
     "judge",
+    "list_of",
     "next_digest",
     "refusal",
     "root_digest",

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import attrs
 
-from treadle.errors import InvalidValueError
+from treadle.errors import BatchError, InvalidValueError
 from treadle.events import (
     NewEvent,
     WorkflowEvent,
@@ -140,7 +140,7 @@ class WorkflowLog:
         """
         name = _workflow_id(workflow_id)
         log = self._logs.get(name)
-        offered = list(events)
+        offered = list_of(events)
         check_batch_size(len(offered))
         next_seq = 1 if log is None else len(log.events) + 1
         batch = _placed_batch(offered, next_seq)
@@ -324,6 +324,28 @@ class WorkflowLog:
             stored=stored,
             conflict_seq=first_difference(batch, stored),
         )
+
+
+def list_of(events: Iterable[WorkflowEvent | NewEvent]) -> list[WorkflowEvent | NewEvent]:
+    """Take a caller's batch as a list.
+
+    Args:
+        events: the batch.
+
+    Returns:
+        The events.
+
+    Raises:
+        BatchError: it is no collection; a single event, most likely.
+    """
+    try:
+        iterator = iter(events)
+    except TypeError:
+        shown = type(events).__name__
+        raise BatchError(
+            f"a batch is a collection of events, got one {shown}; append() it, or put it in a list"
+        ) from None
+    return list(iterator)
 
 
 def check_range(from_seq: int, to_seq: int | None) -> None:

@@ -16,6 +16,7 @@ from treadle.errors import (
     ConflictError,
     FencedError,
     InternalError,
+    StaleSequenceError,
     StoreError,
     StorePoisonedError,
     TreadleError,
@@ -228,6 +229,13 @@ class Committer:
             self.events_repeated += len(proposal.events)
             proposal.decide(self._kernel)
         elif self._is_final(proposal, outcome):
+            lost_races = proposal.seq is None and not _key_is_taken(outcome.error)
+            if (
+                lost_races
+                and isinstance(outcome.error, ConflictError | StaleSequenceError)
+                and proposal.actor
+            ):
+                outcome = _overtaken(proposal)
             proposal.events = None
             proposal.fail(outcome.error, self._kernel)
         else:
@@ -294,7 +302,7 @@ def _overtaken(proposal: Proposal) -> Refused:
     return Refused(
         ConflictError(
             f"workflow {name!r}: other writers have taken seq {first} and all those tried before it;"
-            " send it again when they write less",
+            " nothing was written: send it again when they write less",
             workflow_id=name,
             next_seq=last + 1,
             seq=first,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
 from treadle.errors import InvalidValueError
 from treadle.events import BATCH_EVENTS_MAX
+
+COUNT_MAX: Final = 2**31 - 1
+"""What every store can count in one call; a limit above it is none."""
 
 
 def _positive(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -16,8 +19,10 @@ def _positive(_: object, attribute: attrs.Attribute[Any], value: object) -> None
 
 
 def _count(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if type(value) is not int or value < 1:
-        raise InvalidValueError(f"{attribute.name} is an int of at least 1, got {value!r}")
+    if type(value) is not int or not 1 <= value <= COUNT_MAX:
+        raise InvalidValueError(
+            f"{attribute.name} is an int of at least 1 and at most {COUNT_MAX}, got {value!r}"
+        )
 
 
 @attrs.frozen(slots=True, kw_only=True)

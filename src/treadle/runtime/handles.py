@@ -20,7 +20,7 @@ from treadle.events import (
     check_timestamp,
     event_kind,
 )
-from treadle.log import Appended, check_batch, check_batch_size, check_range
+from treadle.log import Appended, check_batch, check_batch_size, check_range, list_of
 from treadle.runtime.following import Follower
 from treadle.runtime.inbox import Content, Proposal, raise_own
 from treadle.runtime.reading import Events
@@ -149,7 +149,7 @@ class WorkflowHandle:
             RuntimeClosedError: the runtime is closing; surely not written.
             StoreError: the store failed; its `written` says whether the batch may be there.
         """
-        batch = list(events)
+        batch = list_of(events)
         check_batch_size(len(batch), events_max=self._runtime.config.batch_events_max)
         first = _first_seq(batch, seq)
         contents: tuple[Content, ...] = tuple((event.kind, event.payload, event.timestamp) for event in batch)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import attrs
 import trio
@@ -24,6 +24,9 @@ from treadle.runtime.supervisor import Supervisor
 from treadle.stores import Record, Store, Unit, open_store
 
 S = TypeVar("S")
+
+CONCURRENCY_MAX: Final = 1_000
+"""Pages under way at once: two million events by default, which is what memory is for, and no more."""
 
 
 @attrs.frozen(slots=True)
@@ -114,11 +117,11 @@ class Runtime:
         Raises:
             InvalidValueError: an id is not one, or `concurrency` is not a positive int.
         """
-        if type(concurrency) is not int or concurrency < 1:
-            raise InvalidValueError(f"concurrency is an int of at least 1, got {concurrency!r}")
-        if isinstance(workflow_ids, str | bytes):
-            # A str is an iterable of str; each of its letters would be taken for a workflow.
-            raise InvalidValueError(f"workflow_ids is a collection of ids, got {workflow_ids!r}; use a list")
+        if type(concurrency) is not int or not 1 <= concurrency <= CONCURRENCY_MAX:
+            raise InvalidValueError(
+                f"concurrency is an int of at least 1 and at most {CONCURRENCY_MAX}, got {concurrency!r}"
+            )
+        _check_replay(apply, make_state, workflow_ids)
         chosen = None if workflow_ids is None else [make_workflow_id(value) for value in workflow_ids]
         return ReplayAll(
             self.store,
@@ -241,6 +244,15 @@ class Runtime:
         self._changes.fail(self._failure or closed_error())
 
 
+def _check_replay(apply: object, make_state: object, workflow_ids: object) -> None:
+    if not callable(apply) or not callable(make_state):
+        raise InvalidValueError(f"apply and make_state are called, got {apply!r} and {make_state!r}")
+    # A str is an iterable of str, bytes of numbers; each letter would be taken for a workflow.
+    single = isinstance(workflow_ids, str | bytes | bytearray | int)
+    if workflow_ids is not None and (single or not isinstance(workflow_ids, Iterable)):
+        raise InvalidValueError(f"workflow_ids is a collection of ids, got {workflow_ids!r}; use a list")
+
+
 # Opening and closing are protected from Ctrl-C, or tasks might be left that never end; the block is not.
 @asynccontextmanager
 @trio.lowlevel.enable_ki_protection
@@ -269,6 +281,9 @@ async def open_runtime(
         StoreError: the store could not be opened.
         InternalError: one of the runtime's own tasks failed: our bug.
     """
+    given: object = config
+    if given is not None and not isinstance(given, RuntimeConfig):
+        raise InvalidValueError(f"config is a RuntimeConfig, got {config!r}; RuntimeConfig(page_events=...)")
     kernel = kernel or TrioKernel()
     opened: AbstractAsyncContextManager[Store]
     opened = nullcontext(store) if isinstance(store, Store) else open_store(store, kernel=kernel)

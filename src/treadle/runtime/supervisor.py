@@ -25,6 +25,8 @@ from treadle.runtime.inbox import Inbox, Proposal, closed_error, raise_own, unav
 from treadle.runtime.loader import Loader
 from treadle.stores import Head, Store, Unit
 
+RACE_PAUSE_SECONDS: Final = 0.002
+"""How much longer, at most, a log waits after each further race lost to another process: some commits."""
 DOUBLINGS_MAX: Final = 60
 """Where doubling a backoff stops; far beyond any maximum, well before a float's end."""
 
@@ -238,11 +240,18 @@ class Supervisor:
             if inbox.returned:
                 # All that was admitted behind a refused batch comes back too: wait, to keep the first order.
                 await self._wait_landed(actor, inbox)
+                await self._pause_after_races(inbox)
             proposals = inbox.drain()
             if not proposals:
                 self._fall_asleep(actor, inbox)
                 return
             await self._take_all(actor, inbox, proposals)
+
+    async def _pause_after_races(self, inbox: Inbox) -> None:
+        # Two processes that only ever try again at once starve each other; chance lets one go first.
+        lost = max((proposal.returns for proposal in inbox.returned), default=0)
+        if lost > 1:
+            await self._kernel.sleep(self._kernel.random() * RACE_PAUSE_SECONDS * lost)
 
     def _fall_asleep(self, actor: Actor, inbox: Inbox) -> None:
         actor.inbox = None
