@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
+
 import pytest
 import trio
 
+from treadle.cli.demo import acts
 from treadle.cli.demo.acts import Story, check, look, replay, send_again
 from treadle.cli.demo.orders import Plan, owner
+from treadle.cli.processes import module_process
 from treadle.events import EventKind
 from treadle.runtime import open_runtime
 
@@ -53,12 +57,23 @@ def test_the_demo_needs_a_file(treadle):
     assert treadle(*SMALL, "--store", "memory:").code == 2
 
 
-def test_a_writing_process_that_fails_by_itself_is_told(treadle, tmp_path):
-    (tmp_path / "file").write_text("")
-    ran = treadle(*SMALL, "--store", "file/below.db")
+def test_a_writing_process_that_fails_by_itself_is_told(treadle, monkeypatch):
+    def elsewhere(module: str, _url: str, *numbers: str) -> AbstractAsyncContextManager[trio.Process]:
+        return module_process(module, "no/folder/q.db", *numbers)
+
+    monkeypatch.setattr(acts, "module_process", elsewhere)
+    ran = treadle(*SMALL)
 
     assert ran.code == 1
     assert "ended by itself" in ran.err
+
+
+def test_a_place_where_no_store_can_be_is_told_before_anything_is_written(treadle, tmp_path):
+    (tmp_path / "file").write_text("")
+    ran = treadle(*SMALL, "--store", "file/below.db")
+
+    assert ran.code == 69
+    assert "make it first" in ran.err
 
 
 def test_an_order_is_the_same_wherever_it_is_told():

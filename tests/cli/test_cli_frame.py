@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 import signal
+import subprocess
 import sys
+import time
+from functools import partial
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from treadle import __version__
-from treadle.cli import main
+from treadle.cli import main, output
 from treadle.cli.exits import EXIT_BY_ERROR, exit_code, first_cause
+from treadle.cli.verdict import PROMISES, Verdict
 from treadle.errors import (
     ConflictError,
     CorruptStoreError,
@@ -23,6 +30,8 @@ from treadle.errors import (
     StoreFullError,
     StoreUnavailableError,
 )
+from treadle.events import EventKind, WorkflowEvent, workflow_id
+from treadle.formats import ImportedLog, writer
 
 COMMANDS = (
     ("demo",),
@@ -181,3 +190,78 @@ def test_the_reference_tells_every_option_that_help_tells(treadle, command):
     options = set(re.findall(r"--[a-z-]+", "\n".join(re.findall(r"^│ .*$", shown, re.MULTILINE))))
 
     assert sorted(option for option in options if option not in section) == []
+
+
+def _await_store(process: subprocess.Popen[bytes], store: Path) -> None:
+    for _ in range(600):
+        # The write-ahead log grows: events are under way.
+        wal = store.with_name(f"{store.name}-wal")
+        if process.poll() is not None or (wal.exists() and wal.stat().st_size > 200_000):
+            return
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "terminated"]
+)
+@pytest.mark.parametrize("command", ["import", "stress"])
+def test_a_command_that_writes_is_interrupted_without_a_traceback(started, tmp_path, command, number, code):
+    store = tmp_path / "s.db"
+    if command == "import":
+        formatted = writer("jsonl")
+        with (tmp_path / "many.jsonl").open("wb") as file:
+            file.write(formatted.begin([]))
+            for n in range(40_000):
+                event = WorkflowEvent(1, n, EventKind.CUSTOM, b"x" * 200)
+                file.write(formatted.log(ImportedLog(workflow_id(f"w{n}"), (event,))))
+            file.write(formatted.end())
+        arguments = ("log", "import", "many.jsonl")
+    else:
+        arguments = ("stress", "--workflows", "500", "--events", "1000")
+    with started(*arguments, "--store", str(store)) as process:
+        _await_store(process, store)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+
+    assert (process.returncode, out) == (code, b"")
+    assert err == b"treadle: interrupted; what was acknowledged is kept\n"
+
+
+def test_a_terminated_command_leaves_no_temporary_store(started, tmp_path):
+    surroundings = {**os.environ, "TMPDIR": str(tmp_path)}
+    with started("stress", "--workflows", "500", "--events", "1000", env=surroundings) as process:
+        while not (made := list(tmp_path.glob("treadle-fresh-*/*-wal"))):
+            time.sleep(0.02)
+        _await_store(process, Path(str(made[0]).removesuffix("-wal")))
+        process.terminate()
+        process.communicate(timeout=60)
+
+    assert process.returncode == 143
+    assert not list(tmp_path.glob("treadle-fresh-*"))
+
+
+@pytest.mark.usefixtures("orders")
+@pytest.mark.parametrize(("closing", "code"), [(">&-", 0), ("2>&-", 0), ("<&- >&- 2>&-", 0)])
+def test_a_closed_stream_takes_nothing_and_fails_nothing(closing, code):
+    command = f"exec {shlex.quote(sys.executable)} -m treadle replay {closing}"
+    ran = subprocess.run(["sh", "-c", command], capture_output=True, check=False, timeout=60)
+
+    assert ran.returncode == code
+    assert b"AttributeError" not in ran.stderr
+
+
+@pytest.mark.parametrize("columns", ["40", "30"])
+def test_a_narrow_screen_folds_labels_and_keeps_values(monkeypatch, capsys, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr(output, "Console", partial(Console, force_terminal=True))
+    verdict = Verdict()
+    output.show_facts("table", "demo", verdict.record(), {"digest": "ab" * 32, **verdict.rows()})
+    out = capsys.readouterr().out
+
+    assert out.count("holds") == len(PROMISES)
+    assert "all promises" in out
+    assert max(len(line) for line in out.splitlines()[1:]) <= int(columns)
+
+
+def test_the_usage_of_append_names_its_payload(treadle):
+    assert "WORKFLOW_ID KIND [PAYLOAD]" in treadle("log", "append", "--help").out

@@ -239,3 +239,42 @@ def test_json_lines_carry_idempotency_keys(treadle) -> None:
 
     assert again.code == 0, again.err
     assert len(events) == 2
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm", "-poisoned"])
+@pytest.mark.usefixtures("orders")
+def test_an_export_never_takes_the_place_of_its_own_store(treadle, tmp_path, suffix):
+    before = (tmp_path / "treadle.db").read_bytes()
+    (tmp_path / "link").symlink_to(f"treadle.db{suffix}")
+    for file in (f"treadle.db{suffix}", str(tmp_path / f"treadle.db{suffix}"), "link"):
+        ran = treadle(
+            "log", "export", "-f", file, "--force", "--format", "jsonl", "--store", "sqlite:treadle.db"
+        )
+        assert ran.code == 2
+        assert "belongs to the store" in ran.err
+
+    assert (tmp_path / "treadle.db").read_bytes() == before
+    assert not (tmp_path / "treadle.db-poisoned").exists()
+
+
+@pytest.mark.usefixtures("orders")
+def test_force_replaces_no_other_database(treadle, tmp_path):
+    treadle("log", "append", "a", "custom", "x", "--store", "other.jsonl")
+    before = (tmp_path / "other.jsonl").read_bytes()
+    ran = treadle("log", "export", "-f", "other.jsonl", "--force")
+
+    assert ran.code == 2
+    assert "SQLite database" in ran.err
+    assert (tmp_path / "other.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("file", ["x.csv", "x", "x.json", "x.gz"])
+@pytest.mark.usefixtures("orders")
+def test_a_name_that_tells_no_format_needs_one(treadle, tmp_path, file):
+    ran = treadle("log", "export", "-f", file)
+
+    assert ran.code == 2
+    assert "--format" in ran.err
+    assert ".jsonl or .ndjson (jsonl) or .xes or .xml (xes)" in ran.err
+    assert not (tmp_path / file).exists()
+    assert treadle("log", "export", "-f", file, "--format", "jsonl").code == 0

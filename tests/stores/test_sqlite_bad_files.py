@@ -1,5 +1,6 @@
 """Whatever is no fit store gets a sentence that says what to do, and stays as it was."""
 
+import errno
 import os
 
 import apsw
@@ -9,6 +10,8 @@ from sqlite_helpers import change, filled, head_of, opened, payloads_of, unit
 from treadle.errors import (
     CorruptStoreError,
     StoreFormatError,
+    StoreFullError,
+    StorePoisonedError,
     StoreReadOnlyError,
     StoreUnavailableError,
     UsageError,
@@ -218,6 +221,95 @@ def test_only_libraries_without_the_wal_reset_bug_are_taken(version, sound):
     else:
         with pytest.raises(StoreUnavailableError, match="WAL-reset bug"):
             schema.check_sqlite_version(version)
+
+
+async def test_text_that_is_no_text_is_damage(tmp_path):
+    """A flipped bit in a name; reading it is refused, and the check goes on behind it."""
+    path = tmp_path / "store.db"
+    await filled(path, b"p")
+    change(path, "UPDATE workflows SET id = CAST(x'ff' AS TEXT)")
+    async with opened(path) as store:
+        for _ in range(2):
+            with pytest.raises(CorruptStoreError, match=r"damaged \(.*utf-8.*treadle log verify"):
+                await store.list_workflows()
+        found = await store.check_structure()
+
+        assert any("the name of workflow number 1 is no text" in damage.message for damage in found)
+    change(path, "INSERT INTO records VALUES (CAST(x'ff' AS TEXT), x'01', x'02', x'')")
+    async with opened(path) as store:
+        found = await store.check_structure()
+
+        assert any("cannot be read to its end: 'utf-8'" in damage.message for damage in found)
+
+
+@pytest.mark.parametrize(
+    ("raised", "error", "words"),
+    [
+        (apsw.FullError("disk full"), StoreFullError, "no room left"),
+        (OSError(errno.ENOSPC, "No space left"), StoreFullError, "no room left"),
+        (apsw.IOError("disk I/O error"), StoreUnavailableError, "cannot be reached"),
+        (OSError(errno.EIO, "Input/output error"), StoreUnavailableError, "cannot be reached: Input/output"),
+    ],
+)
+async def test_what_goes_wrong_while_a_store_is_made_is_worded(tmp_path, monkeypatch, raised, error, words):
+    def fail(_):
+        raise raised
+
+    monkeypatch.setattr("treadle.stores.sqlite.files.create_schema", fail)
+    with pytest.raises(error, match=words):
+        async with opened(tmp_path / "store.db"):
+            pass
+
+    assert not list(tmp_path.iterdir())
+
+
+async def test_a_path_that_leads_nowhere_is_worded(tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    for path in (tmp_path / "loop", tmp_path / ("x" * 300), tmp_path / ("x" * 250)):
+        with pytest.raises(StoreUnavailableError, match=r"cannot be reached: .*check the disk and the path"):
+            async with opened(path):
+                pass
+
+
+async def test_a_new_store_is_not_made_beside_the_log_of_another(tmp_path):
+    """SQLite would play the old commits into it."""
+    path, wal = tmp_path / "store.db", tmp_path / "store.db-wal"
+    async with opened(path) as store:
+        await store.append([unit(await head_of(store, "a"), b"old")])
+        content = wal.read_bytes()
+    path.unlink()
+    wal.write_bytes(content)
+    with pytest.raises(StoreUnavailableError, match=r"log of another store lies there.*move it away"):
+        async with opened(path):
+            pass
+
+    assert [found.name for found in tmp_path.iterdir()] == ["store.db-wal"]
+
+    wal.unlink()
+    async with opened(path) as store:
+        assert await store.list_workflows() == []
+
+
+async def test_a_file_with_two_names_is_refused(tmp_path):
+    path, other = tmp_path / "store.db", tmp_path / "other.db"
+    await filled(path, b"p")
+    os.link(path, other)
+    for name in (path, other):
+        with pytest.raises(StoreUnavailableError, match=r"has 2 names \(hard links\).*remove the other"):
+            async with opened(name):
+                pass
+    other.unlink()
+    os.link(path, f"{path}.new-12345678")
+    # What a crash leaves while the store is made; nobody opens it under that name.
+    async with opened(path) as store:
+        assert await payloads_of(store, "a") == [b"p"]
+
+
+async def test_the_marker_of_a_store_that_is_gone_says_how_to_begin_anew(tmp_path):
+    (tmp_path / "store.db-poisoned").write_text('{"reason": "it was deleted"}')
+    with pytest.raises(StorePoisonedError, match=r"or remove .*-poisoned, .*-wal and .*put a backup"):
+        async with opened(tmp_path / "store.db"):
+            pass
 
 
 # -- migrations: version 2 does not exist yet, so one is planted --------------------------------------

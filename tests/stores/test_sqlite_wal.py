@@ -10,6 +10,7 @@ from sqlite_helpers import filled, head_of, opened, unit
 
 from treadle.errors import CorruptStoreError
 from treadle.stores.sqlite import scan_wal
+from treadle.stores.sqlite.wal import hidden_pages
 
 FRAME = 4096 + 24
 
@@ -154,3 +155,82 @@ async def test_the_scan_is_quick(crashed):
 
     # Some 50 microseconds here; ten times that would show.
     assert (time.process_time() - began) / frames / 10 < 0.000_5
+
+
+@pytest.mark.parametrize("place", range(32))
+async def test_a_bit_flipped_in_the_header_hides_nothing_silently(crashed, place):
+    path, wal = crashed
+    damaged = bytearray(wal)
+    damaged[place] ^= 1 << place % 8
+    path.with_name("store.db-wal").write_bytes(damaged)
+    content = path.read_bytes()
+    with pytest.raises(CorruptStoreError, match=r"its header .* is damaged, and whole commits lie behind it"):
+        async with opened(path):
+            pass
+
+    assert path.read_bytes() == content
+    assert path.with_name("store.db-wal").read_bytes() == damaged
+
+
+async def test_a_damaged_header_before_a_single_commit_is_told(tmp_path):
+    path = tmp_path / "store.db"
+    await filled(path, b"0")
+    async with opened(path) as store:
+        await store.append([unit(await head_of(store, "a"), b"1")])
+        content, wal = path.read_bytes(), bytearray(path.with_name("store.db-wal").read_bytes())
+    wal[9] ^= 1
+    path.write_bytes(content)
+    path.with_name("store.db-wal").write_bytes(wal)
+
+    with pytest.raises(CorruptStoreError, match="its header"):
+        async with opened(path):
+            pass
+
+
+async def test_a_header_torn_over_a_log_that_is_in_the_file_is_fine(crashed):
+    """As a power cut leaves it when SQLite begins a log anew: nothing is missing from the file."""
+    path, wal = crashed
+    async with opened(path):
+        pass
+    torn = bytearray(wal)
+    torn[12:32] = bytes(20)
+    path.with_name("store.db-wal").write_bytes(torn)
+    async with opened(path) as store:
+        assert len(await store.read("a")) == 31
+
+
+@pytest.mark.parametrize("order", ["little", "big"])
+def test_pages_behind_a_bad_header_are_found_in_both_byte_orders(order):
+    wal, pages = log_by_hand(order)
+    damaged = b"\0" * 4 + wal[4:]
+
+    assert scanned(wal).commits_sound == 1
+    assert hidden_pages(io.BytesIO(damaged), 512) == pages
+    assert hidden_pages(io.BytesIO(damaged[:-1]), 512) == {}
+    assert hidden_pages(io.BytesIO(damaged), 513) == {}
+    assert hidden_pages(io.BytesIO(b""), 512) == {}
+
+
+def log_by_hand(order):
+    """Write a log of one commit of two pages, after a page that it cuts off again."""
+    magic = {"little": 0x377F0682, "big": 0x377F0683}[order]
+
+    def add(data, checksum):
+        one, two = checksum
+        for place in range(0, len(data), 8):
+            first, second = (int.from_bytes(data[at : at + 4], order) for at in (place, place + 4))
+            one = one + first + two & 0xFFFFFFFF
+            two = two + second + one & 0xFFFFFFFF
+        return one, two
+
+    def big(*values):
+        return b"".join(value.to_bytes(4, "big") for value in values)
+
+    wal = big(magic, 3_007_000, 512, 0, 11, 22)
+    checksum = add(wal, (0, 0))
+    wal += big(*checksum)
+    content = bytes(range(256)) * 2
+    for page, size in ((3, 0), (1, 0), (2, 2)):
+        checksum = add(content, add(big(page, size), checksum))
+        wal += big(page, size, 11, 22, *checksum) + content
+    return wal, {1: 32 + 536 + 24, 2: 32 + 2 * 536 + 24}

@@ -7,8 +7,12 @@ Each command's file parses, calls a small function and shows what it gave. `app`
 from __future__ import annotations
 
 import gc
+import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 __all__ = ["main"]
 
@@ -27,8 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Raises:
         ModuleNotFoundError: something other than the `cli` extra is missing.
     """
+    _open_missing_streams()
     try:
         from treadle.cli.app import run  # noqa: PLC0415  # the extra may be missing, and that needs words
+        from treadle.cli.exits import INTERRUPTED, TERMINATED  # noqa: PLC0415  # in one room with it
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise
@@ -39,4 +45,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # The process is ours: millions of short-lived events and few cycles make the default's frequent
     # collections a sixth of an import's CPU.
     gc.set_threshold(100_000, 20, 50)
-    return run(sys.argv[1:])
+    terminations = _take_termination_as_interruption()
+    code = run(sys.argv[1:])
+    return TERMINATED if terminations and code == INTERRUPTED else code
+
+
+def _open_missing_streams() -> None:
+    # Whoever closed a stream (`treadle ... >&-`) wants none of it. An open file in its place also keeps a
+    # store from getting that descriptor.
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = Path(os.devnull).open(mode)  # noqa: SIM115  # as long as the process
+            os.set_inheritable(stream.fileno(), True)
+            setattr(sys, name, stream)
+
+
+def _take_termination_as_interruption() -> list[int]:
+    """Let SIGTERM end the command as Ctrl-C does, so that it cleans up.
+
+    Returns:
+        A list that gets each SIGTERM; it stays empty where somebody else has decided about these signals.
+    """
+    received: list[int] = []
+
+    def interrupt(number: int, _frame: object) -> None:
+        received.append(number)
+        signal.raise_signal(signal.SIGINT)
+
+    ours = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    )
+    if ours:
+        signal.signal(signal.SIGTERM, interrupt)
+    return received

@@ -80,7 +80,7 @@ def _log_app() -> App:
     _add(log, exporting.export, exporting.EXAMPLES)
     _add(log, reading.read, reading.EXAMPLES)
     _add(log, tailing.tail, tailing.EXAMPLES)
-    _add(log, appending.append, appending.EXAMPLES)
+    _add(log, appending.append, appending.EXAMPLES, usage=appending.USAGE)
     _add(log, verifying.verify, verifying.EXAMPLES)
     return log
 
@@ -93,9 +93,16 @@ def _workflow_app() -> App:
     return workflow
 
 
-def _add(app: App, command: Callable[..., int | None], examples: str, *, name: str | None = None) -> None:
+def _add(
+    app: App,
+    command: Callable[..., int | None],
+    examples: str,
+    *,
+    name: str | None = None,
+    usage: str | None = None,
+) -> None:
     told = inspect.cleandoc(command.__doc__ or "").partition("\nArgs:")[0]
-    app.command(command, name=name, help=_flowing(told), help_epilogue=examples)
+    app.command(command, name=name, help=_flowing(told), help_epilogue=examples, usage=usage)
 
 
 def _flowing(text: str) -> str:
@@ -121,7 +128,7 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError as error:
         _silence_stdout()
         return exit_code(error)
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # every failure gets words and a code
+    except (Exception, KeyboardInterrupt, BaseExceptionGroup) as error:  # noqa: BLE001  # every failure gets words and a code
         if debug:
             traceback.print_exc()
         return _tell(first_cause(error))

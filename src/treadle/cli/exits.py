@@ -10,6 +10,7 @@
   69  the store cannot be reached or used: missing, locked, foreign, poisoned
  130  interrupted with Ctrl-C
  141  whoever read stdout went away
+ 143  ended by SIGTERM
 ====  =================================================================================================
 """
 
@@ -41,6 +42,7 @@ CONFLICT: Final = 5
 STORE_UNREACHABLE: Final = 69
 INTERRUPTED: Final = 130
 READER_GONE: Final = 141
+TERMINATED: Final = 143
 
 
 class NotFoundError(UsageError):

@@ -14,9 +14,9 @@ import attrs
 
 from treadle.cli.exits import CommandError
 from treadle.cli.output import note
+from treadle.cli.stores import path_of
 
 MEMORY: Final = "memory:"
-_SQLITE: Final = "sqlite:"
 
 
 @attrs.define
@@ -47,7 +47,7 @@ def fresh_store(url: str | None, *, keep: bool) -> Iterator[FreshStore]:
         CommandError: something exists there already.
     """
     if url is not None:
-        path = url[len(_SQLITE) :].removeprefix("//") if url.lower().startswith(_SQLITE) else url
+        path = path_of(url)
         if os.path.lexists(path):
             raise CommandError(
                 f"{path} exists, and this command wants a fresh store; give another path or delete it"

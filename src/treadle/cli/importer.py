@@ -114,9 +114,14 @@ class Importer:
                 if item is None:
                     break
                 await self._window.enter(len(item.events))
-                nursery.start_soon(self._write, item, failures)
+                self._start(nursery, item, failures)
         if failures:
             raise self._told(failures[0])
+
+    # Protected from Ctrl-C, which might else fall between the coroutine's making and its start.
+    @trio.lowlevel.enable_ki_protection
+    def _start(self, nursery: trio.Nursery, log: ImportedLog, failures: list[TreadleError | OSError]) -> None:
+        nursery.start_soon(self._write, log, failures)
 
     async def _write(self, log: ImportedLog, failures: list[TreadleError | OSError]) -> None:
         try:

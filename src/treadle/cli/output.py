@@ -31,6 +31,9 @@ PAYLOAD_CELL_SIZE: Final = 120
 _SHOWN_SIZE_BYTES_MAX: Final = 4_096
 """How much of a payload is even looked at for a table."""
 
+_VALUE_WIDTH_MIN: Final = 10
+"""How many cells a value has beside its label, however narrow the screen."""
+
 # Control characters could rewrite the screen, and the marks that turn the reading direction lie about order.
 _UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _SHORT_ESCAPES: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -181,8 +184,9 @@ def show_facts(output: OutputFormat, title: str, record: Mapping[str, Any], rows
         sys.stdout.write(_json(record) + "\n")
         return
     table = Table(title=title, title_justify="left", show_header=False, title_style="bold")
-    table.add_column(no_wrap=True)
+    # On a narrow screen both fold: a label without its value says nothing.
     table.add_column(overflow="fold")
+    table.add_column(overflow="fold", min_width=_VALUE_WIDTH_MIN)
     for label, value in rows.items():
         if value is not None:
             table.add_row(label, Text(shown(value)))

@@ -17,6 +17,21 @@ GUESSES_AMONG_MAX: Final = 5_000
 """Among how many ids a misspelt one is looked for: enough to help, little enough not to be waited for."""
 
 
+_SQLITE: Final = "sqlite:"
+
+
+def path_of(url: str) -> str:
+    """Tell where a store in a file lies.
+
+    Args:
+        url: the URL or path.
+
+    Returns:
+        The path.
+    """
+    return url[len(_SQLITE) :].removeprefix("//") if url.lower().startswith(_SQLITE) else url
+
+
 @asynccontextmanager
 async def reading_store(url: str, *, ignore_poison: bool = False) -> AsyncIterator[Store]:
     """Open a store that is only read; a missing one is an error and is not made.

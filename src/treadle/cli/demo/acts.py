@@ -83,6 +83,9 @@ async def perform(url: str, plan: Plan) -> Story:
         StoreError: the store could not be used.
     """
     story = Story(plan)
+    # Made here: a place where no store can be is then told as that, not as a process that ended.
+    async with open_runtime(url):
+        pass
     await write_and_kill(url, story)
     async with open_runtime(url) as runtime:
         await look(runtime, story)

@@ -20,6 +20,7 @@ from treadle.events import workflow_id as checked_workflow_id
 from treadle.formats.times import timestamp_text
 from treadle.log import Appended
 
+USAGE: Final = "Usage: treadle log append [OPTIONS] WORKFLOW_ID KIND [PAYLOAD]"
 EXAMPLES: Final = """Examples:
 
   treadle log append order-1 workflow_started '{"customer": 7}'

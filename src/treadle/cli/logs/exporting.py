@@ -17,7 +17,7 @@ from cyclopts import Parameter
 from treadle.cli.exits import CommandError
 from treadle.cli.options import DEFAULT_STORE, Flag, PrefixOption, StoreOption
 from treadle.cli.output import counted, note, progress
-from treadle.cli.stores import chosen_workflows, reading_store
+from treadle.cli.stores import chosen_workflows, path_of, reading_store
 from treadle.errors import CorruptStoreError
 from treadle.events import WorkflowId
 from treadle.formats import FORMATS, ImportedLog, StoreRecord, cited, writer
@@ -33,6 +33,11 @@ LOGS_A_HOP: Final = 256
 """How many logs are asked for at once; short ones come together in one hop to the store."""
 
 FormatName = Literal["jsonl", "xes"]
+
+_NAMES: Final[tuple[FormatName, ...]] = ("jsonl", "xes")
+_STORE_SUFFIXES: Final = ("", "-wal", "-shm", "-journal", "-poisoned")
+"""What a store's files are called, beginning with its path."""
+_SQLITE_HEADER: Final = b"SQLite format 3\0"
 
 
 def export(
@@ -54,13 +59,13 @@ def export(
     Args:
         workflow_id: the workflows to write; all if left out.
         prefix: only workflows whose id begins so.
-        format: jsonl or xes; told by the file's name if left out, or else jsonl.
+        format: jsonl or xes; told by the file's name if left out, and jsonl on stdout.
         file: where to; stdout if left out.
-        force: replace the file if it exists.
+        force: replace the file if it exists; never a store.
         store: the store.
 
     Raises:
-        CommandError: the options contradict each other, or the file exists.
+        CommandError: the options contradict each other, or the file exists or tells no format.
         FormatError: the format cannot carry these logs.
         OSError: the file cannot be written.
         NotFoundError: there is no such workflow.
@@ -70,21 +75,53 @@ def export(
     if names and prefix:
         raise CommandError("workflows are named or chosen by --prefix, got both")
     chosen = format or _format_of(file)
-    if file is not None and not force and os.path.lexists(file):
-        raise CommandError(f"{file} exists; choose another name, or --force to replace it")
-    if file is not None and not Path(file).parent.is_dir():
-        raise CommandError(f"{file} lies in no folder; make {Path(file).parent} first")
+    if file is not None:
+        _check_target(file, store, force=force)
     logs = trio.run(_export, store, names, prefix, chosen, file)
     note(f"{counted(logs, 'workflow')} written{'' if file is None else f' to {file}'}")
 
 
 def _format_of(file: str | None) -> FormatName:
-    plain = (file or "").lower().removesuffix(".gz")
-    names: tuple[FormatName, ...] = ("xes", "jsonl")
-    for name in names:
+    if file is None:
+        return "jsonl"
+    plain = file.lower().removesuffix(".gz")
+    for name in _NAMES:
         if plain.endswith(FORMATS[name].endings):
             return name
-    return "jsonl"
+    known = " or ".join(f"{' or '.join(FORMATS[name].endings)} ({name})" for name in _NAMES)
+    raise CommandError(
+        f"{file} does not tell its format; expected a name that ends in {known}, with or without .gz;"
+        " or give --format"
+    )
+
+
+def _check_target(file: str, store: str, *, force: bool) -> None:
+    path = os.path.realpath(path_of(store))
+    if any(_is_same(file, path + suffix) for suffix in _STORE_SUFFIXES):
+        raise CommandError(f"{file} belongs to the store that is exported; choose another name")
+    if os.path.lexists(file):
+        if not force:
+            raise CommandError(f"{file} exists; choose another name, or --force to replace it")
+        if _is_database(Path(file)):
+            raise CommandError(
+                f"{file} is a SQLite database, which --force does not replace; choose another name"
+            )
+    if not Path(file).parent.is_dir():
+        raise CommandError(f"{file} lies in no folder; make {Path(file).parent} first")
+
+
+def _is_same(file: str, other: str) -> bool:
+    if os.path.realpath(file) == other:
+        return True
+    return Path(file).exists() and Path(other).exists() and Path(file).samefile(other)
+
+
+def _is_database(path: Path) -> bool:
+    # A regular file only: whoever opens a pipe waits for its other end.
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_SQLITE_HEADER)) == _SQLITE_HEADER
 
 
 async def _export(url: str, names: list[str], prefix: str, format_name: str, file: str | None) -> int:

@@ -9,6 +9,7 @@ from typing import Final
 import apsw
 
 from treadle.stores.contract import Damage
+from treadle.stores.sqlite.faults import READ_ERRORS
 from treadle.stores.sqlite.sums import checksum
 
 _PROBLEMS_MAX: Final = 100
@@ -22,6 +23,7 @@ _ORPHANS: Final = """
 SELECT e.workflow, min(e.seq), count(*) FROM events AS e
 WHERE NOT EXISTS (SELECT 1 FROM workflows WHERE key = e.workflow) GROUP BY e.workflow LIMIT ?
 """
+_NAMES: Final = "SELECT key, CAST(id AS BLOB) FROM workflows"
 _EMPTY: Final = """
 SELECT w.id FROM workflows AS w
 WHERE NOT EXISTS (SELECT 1 FROM events WHERE workflow = w.key) LIMIT ?
@@ -65,11 +67,13 @@ def check_structure(connection: apsw.Connection) -> list[Damage]:
         What is damaged.
     """
     found = list(_check_pages(connection))
-    try:
-        for check in (_check_events, _check_heads, _check_keys, _check_sums, _check_settings):
+    for check in _CHECKS:
+        try:
             found.extend(check(connection))
-    except (apsw.CorruptError, apsw.SQLError) as error:
-        found.append(Damage(f"a table cannot be read to its end: {error}"))
+        except (apsw.CorruptError, apsw.SQLError, UnicodeDecodeError) as error:
+            damage = Damage(f"a table cannot be read to its end: {error}")
+            if damage not in found:
+                found.append(damage)
     return found
 
 
@@ -92,9 +96,17 @@ def _place(connection: apsw.Connection, line: str) -> tuple[str | None, int | No
         return None, None
     try:
         found = connection.execute(_EVENT, (int(row[1]),)).fetchone()
-    except apsw.Error:
+    except READ_ERRORS:
         return None, None
     return found or (None, None)
+
+
+def _check_names(connection: apsw.Connection) -> Iterator[Damage]:
+    for key, name in connection.execute(_NAMES):
+        try:
+            name.decode()
+        except UnicodeDecodeError as error:
+            yield Damage(f"the name of workflow number {key} is no text: {error}", None, None)
 
 
 def _check_events(connection: apsw.Connection) -> Iterator[Damage]:
@@ -131,3 +143,6 @@ def _check_settings(connection: apsw.Connection) -> Iterator[Damage]:
     epoch = connection.execute(_SETTINGS).get
     if type(epoch) is not int or epoch < 0:
         yield Damage(f"the runner's epoch is {epoch!r}, expected a number from 0 on")
+
+
+_CHECKS: Final = (_check_names, _check_events, _check_heads, _check_keys, _check_sums, _check_settings)

@@ -8,7 +8,7 @@ ENOSPC or EDQUOT from a write                `StoreFullError`: refused, the stor
 the file or its directory cannot be written  `StoreReadOnlyError`
 an I/O error while only reading              `StoreUnavailableError`: the disk failed to read
 any other I/O error while writing            poison (`is_poison`)
-a page that is no page                       `CorruptStoreError`
+a page that is no page, text that is none    `CorruptStoreError`
 not SQLite                                   `StoreFormatError`
 ===========================================  =====================================================
 """
@@ -31,6 +31,10 @@ from treadle.errors import (
     StoreUnavailableError,
 )
 
+RESTORE: Final = "restore a backup, without the -wal and -shm that lie beside the store now"
+"""The advice for a damaged store: SQLite would play an old log into the restored file."""
+READ_ERRORS: Final = (apsw.Error, UnicodeDecodeError)
+"""What a question to SQLite may raise; text with a flipped bit may be no UTF-8 any more."""
 NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 # Errors met before anything is written: they fail the call, not the store.
 _HARMLESS_IO: Final = frozenset(
@@ -64,6 +68,8 @@ def is_full(error: BaseException, errno_now: int) -> bool:
     """
     if isinstance(error, apsw.FullError):
         return True
+    if isinstance(error, OSError):
+        return error.errno in NO_ROOM
     return (
         isinstance(error, apsw.IOError) and _code(error) == apsw.SQLITE_IOERR_WRITE and errno_now in NO_ROOM
     )
@@ -118,16 +124,20 @@ def translated(error: BaseException, where: str, errno_now: int = 0) -> StoreErr
 def _translated_damage(error: BaseException, where: str, errno_now: int) -> StoreError | InternalError:
     if isinstance(error, apsw.NotADBError):
         return StoreFormatError(f"{where}: not an SQLite database ({error}); give another path")
-    if isinstance(error, apsw.CorruptError):
+    if isinstance(error, apsw.CorruptError | UnicodeDecodeError):
         return CorruptStoreError(
-            f"{where}: damaged ({error}); run treadle log verify to see what is lost, and restore a backup"
+            f"{where}: damaged ({error}); run treadle log verify to see what is lost, and {RESTORE}"
+        )
+    if isinstance(error, OSError):
+        return StoreUnavailableError(
+            f"{where}: cannot be reached: {error.strerror or error}; check the disk and the path"
         )
     if isinstance(error, apsw.IOError | apsw.CantOpenError):
         cause = os.strerror(errno_now) if errno_now else str(error)
         return StoreUnavailableError(f"{where}: cannot be reached: {cause}; check the disk and the path")
     if isinstance(error, apsw.SQLError):
         # Our statements are fixed, so one that no longer compiles met tables that are not ours.
-        return CorruptStoreError(f"{where}: its tables were changed from outside ({error}); restore a backup")
+        return CorruptStoreError(f"{where}: its tables were changed from outside ({error}); {RESTORE}")
     return InternalError(
         f"{where}: unexpected {type(error).__name__}: {error}; this is a bug of treadle, please report it"
     )

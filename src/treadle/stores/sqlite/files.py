@@ -17,7 +17,7 @@ import struct
 import sys
 import threading
 from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple
 
 import apsw
 
@@ -27,9 +27,10 @@ from treadle.errors import (
     StoreReadOnlyError,
     StoreUnavailableError,
 )
+from treadle.stores.sqlite.faults import RESTORE
 from treadle.stores.sqlite.poison import marker_path, sync_directory
 from treadle.stores.sqlite.schema import check_identity, create_schema
-from treadle.stores.sqlite.wal import scan_wal
+from treadle.stores.sqlite.wal import hidden_pages, scan_wal
 
 WAL_SUFFIX: Final = "-wal"
 SHARED_MEMORY_SUFFIX: Final = "-shm"
@@ -109,12 +110,20 @@ def create_file(path: str) -> None:
         path: where; links resolved.
 
     Raises:
-        StoreUnavailableError: the directory does not exist.
+        StoreUnavailableError: the directory does not exist, or another store's log lies there.
         StoreReadOnlyError: the directory cannot be written.
+        OSError: as the system tells.
+        apsw.Error: as SQLite tells; no room, for one.
     """
     directory = os.path.dirname(path)
     if not os.path.isdir(directory):
         raise StoreUnavailableError(f"{path}: there is no directory {directory}; make it first")
+    if _size_bytes(path + WAL_SUFFIX) and not os.path.lexists(path):
+        # SQLite would play it into the new file.
+        raise StoreUnavailableError(
+            f"{path}: a write-ahead log of another store lies there: {path}{WAL_SUFFIX}; move it away, or put"
+            " its store back"
+        )
     draft = f"{path}.new-{secrets.token_hex(4)}"
     try:
         connection = apsw.Connection(draft)
@@ -126,6 +135,9 @@ def create_file(path: str) -> None:
             connection.close()
         _link(draft, path)
     except (apsw.CantOpenError, apsw.ReadOnlyError, PermissionError) as error:
+        if isinstance(error, apsw.CantOpenError) and _may_write(directory):
+            # A name too long, no descriptor left.
+            raise
         raise StoreReadOnlyError(
             f"{path}: {directory} cannot be written ({error}); check its permissions"
         ) from error
@@ -134,6 +146,12 @@ def create_file(path: str) -> None:
             with suppress(OSError):
                 os.unlink(leftover)
     sync_directory(directory)
+
+
+def _may_write(directory: str) -> bool:
+    # By default the system answers for the user who started the process, not for the one it runs as.
+    effective = os.access in os.supports_effective_ids
+    return os.access(directory, os.W_OK | os.X_OK, effective_ids=effective)
 
 
 def _link(draft: str, path: str) -> None:
@@ -158,12 +176,31 @@ def check_path(path: str) -> None:
 
     Raises:
         StoreFormatError: a directory, a pipe, a device.
+        StoreUnavailableError: a file with two names.
     """
     mode = os.stat(path).st_mode
     if stat.S_ISDIR(mode):
         raise StoreFormatError(f"{path}: a directory; give the path of a file inside it")
     if not stat.S_ISREG(mode):
         raise StoreFormatError(f"{path}: not a regular file; give another path")
+    if (names := _count_names(path)) > 1:
+        raise StoreUnavailableError(
+            f"{path}: the file has {names} names (hard links), and SQLite would keep a write-ahead log of its"
+            " own under each, which loses commits; remove the other names"
+        )
+
+
+def _count_names(path: str) -> int:
+    found = os.stat(path)
+    if found.st_nlink == 1:
+        return 1
+    # The name under which a store or a backup was made lives a moment longer, or for ever after a crash.
+    # Nobody opens it.
+    directory, name = os.path.split(path)
+    with os.scandir(directory) as entries:
+        drafts = [entry for entry in entries if entry.name.startswith(f"{name}.new-")]
+    names = found.st_nlink - sum(entry.inode() == found.st_ino for entry in drafts)
+    return min(names, os.stat(path).st_nlink)
 
 
 def check_content(path: str) -> None:
@@ -193,7 +230,7 @@ def check_content(path: str) -> None:
     if wal_is_empty and size_bytes < told.pages * told.page_size_bytes:
         raise CorruptStoreError(
             f"{path}: cut short: its header promises {told.pages * told.page_size_bytes} bytes,"
-            f" there are {size_bytes}; restore a backup"
+            f" there are {size_bytes}; {RESTORE}"
         )
 
 
@@ -208,7 +245,7 @@ def _parse_header(header: bytes, path: str) -> Header:
     if len(header) < _HEADER_SIZE_BYTES:
         raise CorruptStoreError(
             f"{path}: cut short: an SQLite header has {_HEADER_SIZE_BYTES} bytes, there are {len(header)};"
-            " restore a backup"
+            f" {RESTORE}"
         )
     (page_size_bytes,) = struct.unpack_from(">H", header, 16)
     (pages,) = struct.unpack_from(">I", header, 28)
@@ -226,30 +263,55 @@ def check_wal(path: str) -> None:
         path: the store's file.
 
     Raises:
-        CorruptStoreError: a bad frame with a whole later commit behind it.
+        CorruptStoreError: a bad frame with a whole later commit behind it, or a bad header with one that
+            the store's file lacks.
     """
-    wal = path + WAL_SUFFIX
-    if not _size_bytes(wal) or is_held(path):
+    if not _size_bytes(path + WAL_SUFFIX) or is_held(path):
         return
-    reports = []
+    complaints = set()
     # Twice, should the first find something: a process that opened the file meanwhile may have begun the
     # log anew while it was being read, and an alarm must never be false.
     for _ in range(2):
-        try:
-            with open(wal, "rb") as file:
-                report = scan_wal(file)
-        except FileNotFoundError:
+        complaint = _wal_complaint(path)
+        if complaint is None or is_held(path):
             return
-        reports.append(report)
-        if report.bad_frame is None or is_held(path):
-            return
-    if reports[0] != reports[1]:
-        return
-    raise CorruptStoreError(
-        f"{wal}: frame {report.bad_frame} (byte {report.bad_offset}) is damaged, and whole commits lie behind"
-        f" it; SQLite would drop them silently and keep {report.commits_sound}; nothing was opened or"
-        " changed: restore a backup, or move this file away to give up everything not yet checkpointed"
+        complaints.add(complaint)
+    if len(complaints) == 1:
+        raise CorruptStoreError(
+            f"{path}{WAL_SUFFIX}: {complaint}; nothing was opened or changed: restore a backup, or move this"
+            " file away to give up everything not yet checkpointed; for a backup move it away, too, and the"
+            " -shm beside it"
+        )
+
+
+def _wal_complaint(path: str) -> str | None:
+    try:
+        with open(path + WAL_SUFFIX, "rb") as wal:
+            report = scan_wal(wal)
+            if not report.header_sound and _hides_commits(path, wal):
+                return (
+                    "its header (bytes 0 to 31) is damaged, and whole commits lie behind it that the store's"
+                    " file lacks; SQLite would drop them silently"
+                )
+    except FileNotFoundError:
+        return None
+    if report.bad_frame is None:
+        return None
+    return (
+        f"frame {report.bad_frame} (byte {report.bad_offset}) is damaged, and whole commits lie behind it;"
+        f" SQLite would drop them silently and keep {report.commits_sound}"
     )
+
+
+def _hides_commits(path: str, wal: BinaryIO) -> bool:
+    with open(path, "rb") as file:
+        size_bytes = _parse_header(file.read(_HEADER_SIZE_BYTES), path).page_size_bytes
+        for page, place in hidden_pages(wal, size_bytes).items():
+            wal.seek(place)
+            file.seek((page - 1) * size_bytes)
+            if file.read(size_bytes) != wal.read(size_bytes):
+                return True
+    return False
 
 
 def is_held(path: str) -> bool:

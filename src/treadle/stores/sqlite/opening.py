@@ -10,7 +10,7 @@ import apsw
 from treadle.errors import StoreFormatError, StoreReadOnlyError, StoreUnavailableError
 from treadle.stores.contract import StoreOptions
 from treadle.stores.sqlite import files, schema
-from treadle.stores.sqlite.faults import translated
+from treadle.stores.sqlite.faults import READ_ERRORS, translated
 from treadle.stores.sqlite.poison import Health, marker_path, poisoned_error, read_marker
 from treadle.stores.sqlite.readers import Readers
 from treadle.stores.sqlite.writer import Writer
@@ -40,28 +40,33 @@ def open_file(options: StoreOptions) -> Opened:
     """
     schema.check_sqlite_version(apsw.sqlite_lib_version())
     path = os.path.realpath(options.location)
-    # Nobody else in this process may open the file between the look at it and the connection to it.
-    with files.OPENING:
-        health = _check_marker(path, options)
-        if not os.path.lexists(path):
-            _make(path, options)
-        files.check_path(path)
-        files.check_content(path)
-        files.check_wal(path)
-        identity = files.identity_of(path)
-        if identity is None:
-            raise StoreUnavailableError(f"{path}: it has just been removed; try again")
-        alone = not files.is_held(path)
-        files.register(identity)
-        try:
-            if options.read_only:
-                return _for_reading(path, identity, health, alone=alone)
-            return _for_writing(path, identity, health)
-        except BaseException as error:
-            files.unregister(identity)
-            if isinstance(error, apsw.Error):
-                raise translated(error, path) from error
-            raise
+    try:
+        # Nobody else in this process may open the file between the look at it and the connection to it.
+        with files.OPENING:
+            return _open_path(path, options)
+    except (*READ_ERRORS, OSError) as error:
+        raise translated(error, path) from error
+
+
+def _open_path(path: str, options: StoreOptions) -> Opened:
+    health = _check_marker(path, options)
+    if not os.path.lexists(path):
+        _make(path, options)
+    files.check_path(path)
+    files.check_content(path)
+    files.check_wal(path)
+    identity = files.identity_of(path)
+    if identity is None:
+        raise StoreUnavailableError(f"{path}: it has just been removed; try again")
+    alone = not files.is_held(path)
+    files.register(identity)
+    try:
+        if options.read_only:
+            return _for_reading(path, identity, health, alone=alone)
+        return _for_writing(path, identity, health)
+    except BaseException:
+        files.unregister(identity)
+        raise
 
 
 def _check_marker(path: str, options: StoreOptions) -> Health:

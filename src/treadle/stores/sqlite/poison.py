@@ -175,7 +175,11 @@ def poisoned_error(path: str, reason: str) -> StorePoisonedError:
     Returns:
         The error.
     """
-    return StorePoisonedError(
-        f"{path}: the store takes nothing more: {reason}; the marker is {marker_path(path)}: check the disk,"
-        " then run treadle log verify --clear"
-    )
+    marker = marker_path(path)
+    told = f"{path}: the store takes nothing more: {reason}; the marker is {marker}:"
+    if not os.path.lexists(path):
+        return StorePoisonedError(
+            f"{told} there is no store to verify any more: move it back; or remove {marker}, {path}-wal and"
+            f" {path}-shm, then put a backup there or begin anew"
+        )
+    return StorePoisonedError(f"{told} check the disk, then run treadle log verify --clear")

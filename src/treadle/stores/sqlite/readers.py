@@ -73,6 +73,9 @@ class Readers:
                 still = stamp == self.stamp()
                 if still:
                     raise translated(error, self._path, connection.system_errno) from error
+            except UnicodeDecodeError as error:
+                # The statement is still at its row: closing the connection ends what it holds open.
+                raise translated(error, self._path) from error
             finally:
                 self._give(connection, stamp if still else _GONE)
             # Somebody has begun to write: a file read as unchanging has to be read again.

@@ -27,6 +27,7 @@ from treadle.stores.contract import (
     Message,
     Record,
 )
+from treadle.stores.sqlite.faults import RESTORE
 
 INTEGER_MAX: Final = 2**63 - 1
 
@@ -273,7 +274,7 @@ def find_key(
 def _missing(workflow_id: WorkflowId, seq: int) -> CorruptStoreError:
     return CorruptStoreError(
         f"workflow {workflow_id!r}: the event with seq {seq} is missing from the store;"
-        " run treadle log verify, and restore a backup",
+        f" run treadle log verify, and {RESTORE}",
         workflow_id=workflow_id,
         seq=seq,
     )
@@ -302,7 +303,7 @@ def _no_event(workflow_id: WorkflowId, row: tuple[Any, ...]) -> CorruptStoreErro
     return CorruptStoreError(
         f"workflow {workflow_id!r}: what is stored at seq {seq!r} is no event (kind {kind!r}, timestamp"
         f" {type(timestamp).__name__}, payload {type(payload).__name__}); run treadle log verify,"
-        " and restore a backup",
+        f" and {RESTORE}",
         workflow_id=workflow_id,
         seq=seq if type(seq) is int else None,
     )

@@ -17,6 +17,7 @@ from typing import Final
 import apsw
 
 from treadle.errors import CorruptStoreError, StoreFormatError, StoreUnavailableError
+from treadle.stores.sqlite.faults import RESTORE
 
 APPLICATION_ID: Final = 0x54524C45
 """'TRLE', in the file's header: tells our files from everybody else's."""
@@ -172,9 +173,7 @@ def check_identity(application_id: int, version: int, path: str) -> None:
             f" up to {SCHEMA_VERSION}; upgrade treadle"
         )
     if version < 1:
-        raise StoreFormatError(
-            f"{path}: schema version {version} was never written by a treadle; restore a backup"
-        )
+        raise StoreFormatError(f"{path}: schema version {version} was never written by a treadle; {RESTORE}")
 
 
 def check_tables(connection: apsw.Connection, path: str) -> None:
@@ -191,7 +190,7 @@ def check_tables(connection: apsw.Connection, path: str) -> None:
     if missing := sorted((TABLES | INDICES) - there):
         raise CorruptStoreError(
             f"{path}: a treadle store without its {', '.join(missing)}; somebody changed it from outside:"
-            " restore a backup"
+            f" {RESTORE}"
         )
 
 

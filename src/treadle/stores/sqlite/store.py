@@ -28,7 +28,7 @@ from treadle.stores.contract import (
     Unit,
 )
 from treadle.stores.sqlite import checking, copying, files, reading
-from treadle.stores.sqlite.faults import translated
+from treadle.stores.sqlite.faults import READ_ERRORS, translated
 from treadle.stores.sqlite.gate import Gate
 from treadle.stores.sqlite.opening import Opened
 from treadle.stores.sqlite.readers import READERS_MAX, open_reader
@@ -126,7 +126,7 @@ class SqliteStore(Store):
         connection = self._check_connection()
         try:
             return question(connection, *args)
-        except apsw.Error as error:
+        except READ_ERRORS as error:
             raise translated(error, self._path, connection.system_errno) from error
 
     def _check_connection(self) -> apsw.Connection:

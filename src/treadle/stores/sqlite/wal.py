@@ -12,6 +12,9 @@ What may lie behind the end of a sound log must raise no alarm: frames of an ear
 salts; frames of a commit torn in an earlier crash have the same salts, but no whole commit follows theirs
 unbroken; copies of a commit's last frame, which pad it to a sector, are part of that commit.
 
+A header that does not hold hides the whole log. Each frame but the first can still be verified from the
+one before it, so the commits behind such a header are found all the same.
+
 The format is SQLite's own, version 3007000 of it (https://sqlite.org/fileformat2.html#walformat).
 """
 
@@ -110,6 +113,57 @@ def scan_wal(file: BinaryIO) -> WalReport:
     return WalReport(True, frames, commits, number)
 
 
+def hidden_pages(file: BinaryIO, page_size_bytes: int) -> dict[int, int]:
+    """Find the whole commits behind a header that does not hold, which SQLite would not look at.
+
+    The header may be torn instead of damaged: SQLite writes a new one over a log once everything in it is
+    in the store's file. So what is found proves damage only when the store's file lacks it.
+
+    Args:
+        file: the log; read from its beginning.
+        page_size_bytes: of the store's file.
+
+    Returns:
+        The byte of the log at which each page begins, as the last of these commits left it.
+    """
+    file.seek(0)
+    header = file.read(HEADER_SIZE_BYTES)
+    first = file.read(FRAME_HEADER_SIZE_BYTES)
+    if len(first) < FRAME_HEADER_SIZE_BYTES or page_size_bytes not in _PAGE_SIZES_BYTES:
+        return {}
+    for order in "<>":
+        layout = _layout(order, page_size_bytes, first[8:16])
+        file.seek(HEADER_SIZE_BYTES)
+        if pages := _committed_pages(layout, file, header):
+            return pages
+    return {}
+
+
+def _committed_pages(layout: _Layout, file: BinaryIO, header: bytes) -> dict[int, int]:
+    frame_size_bytes = FRAME_HEADER_SIZE_BYTES + layout.page_size_bytes
+    committed: dict[int, int] = {}
+    pending: dict[int, int] = {}
+    pages = 0
+    offset, checksum = HEADER_SIZE_BYTES, (0, 0)
+    while len(frame := file.read(frame_size_bytes)) == frame_size_bytes:
+        page, size = struct.unpack_from(">2I", frame)
+        sound, stored = _verify(layout, frame, checksum)
+        if offset == HEADER_SIZE_BYTES:
+            # One of the two is sound when only one bit of the header is not.
+            starts = (_header_checksum(layout, header), struct.unpack_from(">2I", header, 24))
+            sound = any(_verify(layout, frame, start)[0] for start in starts)
+        elif not sound:
+            break
+        if sound:
+            pending[page] = offset + FRAME_HEADER_SIZE_BYTES
+        if size and pending:
+            pages = size
+            committed |= pending
+            pending = {}
+        offset, checksum = offset + frame_size_bytes, stored
+    return {page: place for page, place in committed.items() if 0 < page <= pages}
+
+
 class _Tail:
     """What follows the first bad frame: waits for the end of a commit, then for one whole commit."""
 
@@ -143,12 +197,21 @@ def _read_header(header: bytes) -> tuple[_Layout | None, tuple[int, int]]:
     if magic & ~1 != _MAGIC or version != _FORMAT_VERSION or page_size_bytes not in _PAGE_SIZES_BYTES:
         return None, (0, 0)
     order = ">" if magic & 1 else "<"
-    words = struct.Struct(f"{order}{page_size_bytes // 4}I")
-    layout = _Layout(page_size_bytes, header[16:24], words, struct.Struct(f"{order}2I"))
-    start = (0, 0)
-    for place in range(0, 24, 8):
-        start = _pair(layout, header[place : place + 8], start)
+    layout = _layout(order, page_size_bytes, header[16:24])
+    start = _header_checksum(layout, header)
     return (layout if start == (first, second) else None), start
+
+
+def _layout(order: str, page_size_bytes: int, salts: bytes) -> _Layout:
+    words = struct.Struct(f"{order}{page_size_bytes // 4}I")
+    return _Layout(page_size_bytes, salts, words, struct.Struct(f"{order}2I"))
+
+
+def _header_checksum(layout: _Layout, header: bytes) -> tuple[int, int]:
+    checksum = (0, 0)
+    for place in range(0, 24, 8):
+        checksum = _pair(layout, header[place : place + 8], checksum)
+    return checksum
 
 
 def _pair(layout: _Layout, data: bytes, start: tuple[int, int]) -> tuple[int, int]:

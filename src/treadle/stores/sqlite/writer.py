@@ -16,7 +16,7 @@ import apsw
 from treadle.errors import InternalError, OutcomeUnknownError, TreadleError
 from treadle.stores.contract import Batch, Outcome, Unit
 from treadle.stores.sqlite import reading
-from treadle.stores.sqlite.faults import is_full, is_poison, translated
+from treadle.stores.sqlite.faults import READ_ERRORS, is_full, is_poison, translated
 from treadle.stores.sqlite.files import Guard
 from treadle.stores.sqlite.poison import Health
 from treadle.stores.sqlite.schema import BUSY_MILLISECONDS
@@ -151,7 +151,7 @@ class Writer:
         if committing and not refused:
             # Whatever this is, the commit may have reached the disk before it.
             self._stop(f"{type(error).__name__} while it committed: {error}", error)
-        if isinstance(error, apsw.Error):
+        if isinstance(error, READ_ERRORS):
             raise translated(error, self._where, errno_now) from error
         raise InternalError(
             f"{self._where}: unexpected {type(error).__name__}: {error}; nothing was written;"
