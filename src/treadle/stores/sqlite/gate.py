@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 import trio
 
 from treadle.kernel import Kernel
@@ -43,12 +40,3 @@ class Gate:
             self._kernel.wake(task)
         else:
             self._free += 1
-
-    @asynccontextmanager
-    async def inside(self) -> AsyncIterator[None]:
-        """Hold a place for the length of a block."""
-        await self.enter()
-        try:
-            yield
-        finally:
-            self.leave()
