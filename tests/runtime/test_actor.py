@@ -206,6 +206,10 @@ class Interrupting(InlineKernel):
         self._perhaps("park")
         await super().park(undo)
 
+    async def park_with(self, abort) -> None:
+        self._perhaps("park")
+        await super().park_with(abort)
+
 
 def run_interrupted(main) -> tuple[FaultyStore, BaseException | None]:
     """Run a program in which SIGINT arrives; gives the store and what left the run."""

@@ -11,7 +11,7 @@ from treadle.runtime.inbox import Inbox, Proposal, raise_own, unavailable_error
 
 
 def proposal(payload: bytes) -> Proposal:
-    return Proposal(None, ((EventKind.CUSTOM, payload, None),))
+    return Proposal(None, EventKind.CUSTOM, payload)
 
 
 async def test_an_inbox_is_drained_whole_and_what_came_back_goes_first(kernel):

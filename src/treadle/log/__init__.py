@@ -9,7 +9,7 @@ from treadle.log.admission import (
     judge,
     refusal,
 )
-from treadle.log.digests import DIGEST_SIZE_BYTES, chain_digest, next_digest, root_digest
+from treadle.log.digests import DIGEST_SIZE_BYTES, chain_digest, next_digest, pack_fixed, root_digest
 from treadle.log.visitor import Visitor
 from treadle.log.workflow_log import Appended, WorkflowLog, check_range, list_of
 
@@ -28,6 +28,7 @@ __all__ = [
     "judge",
     "list_of",
     "next_digest",
+    "pack_fixed",
     "refusal",
     "root_digest",
 ]

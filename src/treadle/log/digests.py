@@ -18,7 +18,7 @@ DIGEST_SIZE_BYTES: Final = 16
 
 # Fixed-width fields first: no payload can pretend to be part of them.
 _FIXED: Final = struct.Struct(">16sqqI")
-_pack = _FIXED.pack
+pack_fixed = _FIXED.pack
 
 
 def root_digest(workflow_id: WorkflowId) -> bytes:
@@ -46,7 +46,7 @@ def next_digest(previous: bytes, seq: int, timestamp: int, kind: EventKind, payl
     Returns:
         The digest after the event, 16 bytes.
     """
-    return blake2b(_pack(previous, seq, timestamp, kind) + payload, digest_size=16).digest()
+    return blake2b(pack_fixed(previous, seq, timestamp, kind) + payload, digest_size=16).digest()
 
 
 def chain_digest(previous: bytes, event: WorkflowEvent) -> bytes:
@@ -59,5 +59,5 @@ def chain_digest(previous: bytes, event: WorkflowEvent) -> bytes:
     Returns:
         The digest after the event, 16 bytes.
     """
-    fixed = _pack(previous, event.seq, event.timestamp, event.kind)
+    fixed = pack_fixed(previous, event.seq, event.timestamp, event.kind)
     return blake2b(fixed + event.payload, digest_size=16).digest()

@@ -69,10 +69,6 @@ class _Log:
 _timestamp = attrgetter("timestamp")
 
 
-def _nothing_stored() -> None:
-    return None
-
-
 class WorkflowLog:
     """Append-only, gap-free logs of many workflows, in memory.
 
@@ -112,8 +108,8 @@ class WorkflowLog:
         next_seq = len(events) + 1
         if type(event) is not WorkflowEvent:
             event = _placed(event, next_seq)
-        seq = event.seq
-        if seq < next_seq or judge(seq, seq, next_seq, 1, _nothing_stored) is not Answer.APPEND:
+        if event.seq != next_seq:
+            # Only the table's first row, "starts at n", is taken here; all others are `extend`'s.
             return self.extend(workflow_id, (event,))
         if log.rising and events and event.timestamp < events[-1].timestamp:
             log.rising = False

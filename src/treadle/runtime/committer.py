@@ -84,31 +84,31 @@ class Committer:
         self.stopping = False
         self._store = store
         self._kernel = kernel
-        self._events_max = config.group_events_max
-        self._size_bytes_max = config.group_size_bytes_max
+        self.events_max = config.group_events_max
+        self.size_bytes_max = config.group_size_bytes_max
         self._returns_max = config.readmissions_max
         self._changes = changes
         self._send_back = send_back
         self._settled = settled
-        self._idle: trio.lowlevel.Task | None = None
+        self.idle: trio.lowlevel.Task | None = None
         self._waiting_for_room: dict[trio.lowlevel.Task, None] = {}
 
     def has_room(self) -> bool:
         """Tell whether the open group takes another proposal."""
         group = self.open
-        return group.events < self._events_max and group.size_bytes < self._size_bytes_max
+        return group.events < self.events_max and group.size_bytes < self.size_bytes_max
 
     def kick(self) -> None:
         """Tell the committer that the open group is no longer empty."""
-        if self._idle is not None:
-            task, self._idle = self._idle, None
+        if self.idle is not None:
+            task, self.idle = self.idle, None
             self._kernel.wake(task)
 
     @trio.lowlevel.enable_ki_protection
     async def wait_room(self) -> None:
         """Wait until the open group has room; a checkpoint only when it has none."""
         # Units are counted here alone: those without events come only this way.
-        while not self.has_room() or len(self.open.units) >= self._events_max:
+        while not self.has_room() or len(self.open.units) >= self.events_max:
             task = trio.lowlevel.current_task()
             self._waiting_for_room[task] = None
             await self._kernel.park(partial(self._waiting_for_room.pop, task, None))
@@ -127,11 +127,11 @@ class Committer:
             await self._commit(self._next_group())
 
     async def _wait_for_work(self) -> None:
-        self._idle = trio.lowlevel.current_task()
+        self.idle = trio.lowlevel.current_task()
         await self._kernel.park(self._stop_idling)
 
     def _stop_idling(self) -> None:
-        self._idle = None
+        self.idle = None
 
     def _next_group(self) -> Group:
         group, self.open = self.open, Group()
@@ -177,7 +177,8 @@ class Committer:
     def _settle(self, group: Group, outcomes: Sequence[Outcome]) -> None:
         self.writing = None
         self.groups_committed += 1
-        wake, following = self._kernel.wake, self._changes.anybody
+        woken: list[trio.lowlevel.Task] = []
+        following = self._changes.anybody
         unwritten = 0
         for proposal, outcome in zip(group.proposals, outcomes, strict=True):
             actor = proposal.actor
@@ -190,9 +191,10 @@ class Committer:
                 task = proposal.task
                 if task is not None:
                     proposal.task = None
-                    wake(task)
+                    woken.append(task)
             if following and actor is not None:
                 self._changes.committed(actor.workflow_id)
+        self._kernel.wake_all(woken)
         self.events_appended += group.events - unwritten
 
     def _settle_specially(self, proposal: Proposal, outcome: Outcome) -> int:
@@ -203,6 +205,8 @@ class Committer:
         if isinstance(outcome, Written):
             if actor is not None and outcome.tokens is not None and actor.digest is not None:
                 actor.token = outcome.tokens[0]
+            elif actor is None and outcome.tokens:
+                proposal.learn(outcome.tokens)
             if proposal.joiners:
                 self.events_repeated += sum(len(joiner.contents) for joiner in proposal.joiners)
             proposal.decide(self._kernel)

@@ -108,14 +108,14 @@ class WorkflowHandle:
             keys = (key,)
         supervisor = self._supervisor
         actor = supervisor.actors.get(self.workflow_id) or supervisor.actor(self.workflow_id)
-        proposal = Proposal(actor, (kind, payload, timestamp), seq, keys)
+        proposal = Proposal(actor, kind, payload, timestamp, seq, keys)
         # What `Supervisor.submit` does, written out: each coroutine less is a twentieth of the whole path.
         await supervisor.checkpoint_if_cancelled()
         if not supervisor.step_here(actor, proposal):
             await supervisor.submit_slowly(actor, proposal)
         if not proposal.decided:
             proposal.task = current_task()
-            await supervisor.park(proposal.abandon)
+            await supervisor.park_with(proposal.abandon)
         if proposal.error is not None:
             raise_own(proposal.error)
         return Appended(proposal.events, proposal.repeated)  # type: ignore[arg-type]  # decided: has events
@@ -154,7 +154,10 @@ class WorkflowHandle:
         first = _first_seq(batch, seq)
         contents: tuple[Content, ...] = tuple((event.kind, event.payload, event.timestamp) for event in batch)
         proposal = Proposal(
-            self._supervisor.actor(self.workflow_id), None, first, _checked_keys(keys, len(batch)), contents
+            self._supervisor.actor(self.workflow_id),
+            seq=first,
+            keys=_checked_keys(keys, len(batch)),
+            batch=contents,
         )
         await self._supervisor.submit(proposal)
         return Appended(proposal.events, proposal.repeated)  # type: ignore[arg-type]  # decided: has events

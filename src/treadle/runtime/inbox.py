@@ -6,30 +6,33 @@ from collections import deque
 from typing import TypeAlias
 
 import attrs
+import msgspec
 import trio
 
 from treadle.errors import RuntimeClosedError, TreadleError, WorkflowUnavailableError
 from treadle.events import EventKind, WorkflowEvent
-from treadle.kernel import Kernel, ReceiveChannel, SendChannel
+from treadle.kernel import ABORTED, Abort, Kernel, ReceiveChannel, SendChannel
 from treadle.runtime.actor import Actor
 
 Content: TypeAlias = tuple[EventKind, bytes, int | None]
 """Kind, payload, timestamp or None: an event as its caller gave it."""
 
 
-@attrs.define(slots=True, eq=False, init=False)
-class Proposal:
+class Proposal(msgspec.Struct, eq=False):
     """One call's wish to append, and what became of it.
 
     It is made for every append and changes hands without being copied: caller, perhaps inbox, group,
-    committer, caller.
+    committer, caller. A msgspec struct, because with this many defaults one of attrs takes three times as
+    long to make; tracked by the garbage collector, because a crash's traceback may lead back to it.
 
     Attributes:
         actor: whose log; None for a unit that belongs to no single log.
-        content: the event as the caller gave it, when it is one.
+        kind: the event's kind, when the wish is a single event; None for a batch or a unit.
+        payload: the single event's payload.
+        timestamp: the single event's time, when the caller gave one.
+        seq: the seq of the first event, when the caller said so.
+        keys: the events' idempotency keys, or None.
         batch: the events as the caller gave them, when they are a batch.
-        seq: the seq of the first one, when the caller said so.
-        keys: their idempotency keys, or None.
         events: the events as admitted or found; None until then.
         repeated: whether they were there before.
         error: why it was refused, when it was.
@@ -42,55 +45,45 @@ class Proposal:
     """
 
     actor: Actor | None
-    content: Content | None
-    batch: tuple[Content, ...]
-    seq: int | None
-    keys: tuple[bytes | None, ...] | None
-    events: tuple[WorkflowEvent, ...] | None
-    repeated: bool
-    error: TreadleError | None
-    task: trio.lowlevel.Task | None
-    cancelled: bool
-    waiting_for_room: bool
-    decided: bool
-    returns: int
-    joiners: list[Proposal] | None
-
-    # By hand: attrs' own init with this many defaults costs half as much again, on every append.
-    def __init__(
-        self,
-        actor: Actor | None,
-        content: Content | None,
-        seq: int | None = None,
-        keys: tuple[bytes | None, ...] | None = None,
-        batch: tuple[Content, ...] = (),
-    ) -> None:
-        self.actor = actor
-        self.content = content
-        self.batch = batch
-        self.seq = seq
-        self.keys = keys
-        self.events = None
-        self.repeated = False
-        self.error = None
-        self.task = None
-        self.cancelled = False
-        self.waiting_for_room = False
-        self.decided = False
-        self.returns = 0
-        self.joiners = None
+    kind: EventKind | None = None
+    payload: bytes = b""
+    timestamp: int | None = None
+    seq: int | None = None
+    keys: tuple[bytes | None, ...] | None = None
+    batch: tuple[Content, ...] = ()
+    events: tuple[WorkflowEvent, ...] | None = None
+    repeated: bool = False
+    error: TreadleError | None = None
+    task: trio.lowlevel.Task | None = None
+    cancelled: bool = False
+    waiting_for_room: bool = False
+    decided: bool = False
+    returns: int = 0
+    joiners: list[Proposal] | None = None
 
     @property
     def contents(self) -> tuple[Content, ...]:
         """All events as the caller gave them."""
         # One container less for each single append, while a thousand of them wait for their commit:
         # what waits is what the garbage collector walks over, and that is a fifth of the whole path.
-        return self.batch if self.content is None else (self.content,)
+        return self.batch if self.kind is None else ((self.kind, self.payload, self.timestamp),)
 
-    def abandon(self) -> None:
-        """Note that the caller was cancelled while it waited."""
+    def abandon(self, _raise_cancel: object = None) -> Abort:
+        """Note that the caller was cancelled while it waited; the abort function of its wait.
+
+        Returns:
+            That it waits no longer.
+        """
         self.task = None
         self.cancelled = True
+        return ABORTED
+
+    def learn(self, tokens: tuple[object, ...]) -> None:
+        """Take the store's tokens for what follows a unit; only the engine's proposals keep them.
+
+        Args:
+            tokens: one for each batch.
+        """
 
     def decide(self, kernel: Kernel) -> None:
         """Make the outcome known: wake the caller, and those who asked the same meanwhile.

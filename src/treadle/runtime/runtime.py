@@ -162,7 +162,7 @@ class Runtime:
         """
         check_record(namespace, key, value)
         unit = Unit(records=(Record(namespace, key, value),))
-        await self._supervisor.commit_unit(Proposal(None, None), unit)
+        await self._supervisor.commit_unit(Proposal(None), unit)
 
     def release(self, workflow_id: str | int) -> bool:
         """Let a quarantined workflow try again.

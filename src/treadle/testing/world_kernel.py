@@ -17,9 +17,10 @@ import heapq
 import math
 import random
 from bisect import insort
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, TypeVar, TypeVarTuple
+from functools import partial
+from typing import Any, Final, NoReturn, TypeVar, TypeVarTuple
 
 import attrs
 import outcome
@@ -39,6 +40,10 @@ loop that takes turns until something happens later would take them for ever."""
 STUCK_GRACE_LOOPS_MAX: Final = 50
 """How often a cancelled, stuck world still waits a moment for a thread somebody started outside it."""
 _STUCK_GRACE_SECONDS: Final = 0.1
+
+
+def _raise_nothing() -> NoReturn:
+    raise InternalError("expected an abort function that only takes back, got one that raises")
 
 
 class KernelViolationError(InternalError, AssertionError):
@@ -180,6 +185,14 @@ class WorldKernel(trio.abc.Clock):
         """
         await self.park_for_result(undo)
 
+    async def park_with(self, abort: Callable[[RaiseCancelT], Abort], /) -> None:
+        """Wait until somebody calls `wake`; see `Kernel.park_with`.
+
+        Args:
+            abort: takes back what was registered.
+        """
+        await self.park_for_result(partial(abort, _raise_nothing))
+
     async def park_for_result(self, undo: Callable[[], object]) -> Any:
         """Wait like `park`, for a value that comes with the wake-up.
 
@@ -209,6 +222,15 @@ class WorldKernel(trio.abc.Clock):
             InternalError: it does not wait, or was woken before.
         """
         self.wake_with(task, outcome.Value(None))
+
+    def wake_all(self, tasks: Iterable[Task]) -> None:
+        """Make many parked tasks ready; see `Kernel.wake_all`.
+
+        Args:
+            tasks: all in `park`.
+        """
+        for task in tasks:
+            self.wake(task)
 
     def wake_with(self, task: Task, result: outcome.Outcome[Any]) -> None:
         """Make a parked task ready with a result.
@@ -290,6 +312,30 @@ class WorldKernel(trio.abc.Clock):
         result = outcome.capture(function, *args)
         await self.shielded_turn()
         return result.unwrap()
+
+    async def run_abandonable(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
+        """Run in the calling task, like `run_blocking`.
+
+        Args:
+            function: a synchronous function.
+            *args: handed to it.
+
+        Returns:
+            What it returns.
+        """
+        return await self.run_blocking(function, *args)
+
+    def call_from_thread(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
+        """Call it: a world has one thread.
+
+        Args:
+            function: a synchronous function.
+            *args: handed to it.
+
+        Returns:
+            What it returns.
+        """
+        return function(*args)
 
     def wall_time_ns(self) -> int:
         """Tell event time by the virtual clock.

@@ -24,8 +24,8 @@ from treadle.stores.sqlite.transaction import Generation, Transaction
 
 T = TypeVar("T")
 
-CHECKPOINT_PAGES: Final = 4_000
-"""WAL pages after which a checkpoint is due: 16 MiB, some tens of milliseconds of copying, which pays for
+CHECKPOINT_PAGES: Final = 2_000
+"""WAL pages after which a checkpoint is due: 8 MiB, some tens of milliseconds of copying, which pays for
 two fsyncs many times over."""
 WAL_PAGES_MAX: Final = 32_000
 """WAL pages after which waiting for slow readers is worth a short stop: 128 MiB, so that one follower
