@@ -1,4 +1,8 @@
-"""Values to bytes and back: one JSON converter, deterministic, never pickle."""
+"""Values to bytes and back: one JSON converter, deterministic, never pickle; codecs after it.
+
+`JsonConverter` turns the values of durable workflows into JSON and back by annotation; `CodecChain` may
+compress and encrypt what it made. `encode` and `decode` are the short way for payloads of plain logs.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,29 @@ from typing import Any
 import msgspec
 
 from treadle.errors import InvalidValueError
+from treadle.payloads.codecs import Codec, CodecChain, CodecContext, header, is_encoded
+from treadle.payloads.compression import Compression
+from treadle.payloads.converter import VALUE_SIZE_BYTES_MAX, Converter, JsonConverter
+from treadle.payloads.encryption import Encryption, KeyRing
+from treadle.payloads.paths import Path, path_text
 
-__all__ = ["decode", "encode"]
+__all__ = [
+    "VALUE_SIZE_BYTES_MAX",
+    "Codec",
+    "CodecChain",
+    "CodecContext",
+    "Compression",
+    "Converter",
+    "Encryption",
+    "JsonConverter",
+    "KeyRing",
+    "Path",
+    "decode",
+    "encode",
+    "header",
+    "is_encoded",
+    "path_text",
+]
 
 # Deterministic order, because a payload is compared byte by byte when an event is offered again: a dict
 # or a set built in another order must give the same bytes.
