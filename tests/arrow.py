@@ -5,7 +5,7 @@ room; rooms on one floor do not know each other.
 """
 
 import ast
-import re
+from functools import lru_cache
 from pathlib import Path
 
 SOURCE = Path(__file__).parent.parent / "src" / "treadle"
@@ -32,6 +32,12 @@ IMPURE_MODULES = {
     "asyncio", "concurrent", "multiprocessing", "os", "random", "secrets", "select", "signal", "socket",
     "subprocess", "tempfile", "threading", "time", "trio", "uuid",
 }  # fmt: skip
+DRIVEN = ("engine.driver", "engine.api")
+"""Where pure code may await: these functions run inside workflow code and wait for the driver alone, which
+is sent what happened and sends it on; no clock, no device, nobody else's scheduler."""
+PURE_NAMES = {("random", "Random"), ("uuid", "UUID")}
+"""Two classes of such modules are values: a generator made with a seed draws nothing by chance (one made
+without is seen below), and a UUID made of bytes is only a number."""
 IMPURE_CALLS = {"now", "utcnow", "today"}
 
 KERNEL_ONLY = {"runtime", "stores"}
@@ -57,9 +63,15 @@ def room_of(module):
     return module.split(".")[0]
 
 
+@lru_cache(maxsize=1_024)
+def nodes_of(source):
+    """Every node of a module; parsed once, though several rules look at it."""
+    return list(ast.walk(ast.parse(source)))
+
+
 def imports_of(module, source, *, is_package=False):
     """Every import as (line, dotted name), wherever in the module it stands, relative ones resolved."""
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes_of(source):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -97,28 +109,42 @@ def against_the_arrow(module, source, *, is_package=False):
 
 def impurities(module, source):
     """Waits, clocks and chance in a module, as sentences."""
+    values = set(_lines_of_values(source))
     found = [
         f"{module}:{line} imports {name}"
         for line, name in imports_of(module, source)
-        if name.split(".")[0] in IMPURE_MODULES
+        if name.split(".")[0] in IMPURE_MODULES and line not in values
     ]
-    for node in ast.walk(ast.parse(source)):
+    is_driven = any(module == room or module.startswith(f"{room}.") for room in DRIVEN)
+    for node in nodes_of(source):
         if isinstance(node, ast.AsyncFunctionDef | ast.Await | ast.AsyncFor | ast.AsyncWith):
-            found.append(f"{module}:{node.lineno} is asynchronous")
+            if not is_driven:
+                found.append(f"{module}:{node.lineno} is asynchronous")
         elif isinstance(node, ast.comprehension) and node.is_async:
-            found.append(f"{module}:{node.target.lineno} is asynchronous")
+            if not is_driven:
+                found.append(f"{module}:{node.target.lineno} is asynchronous")
         elif (
             isinstance(node, ast.Call)
             and isinstance(node.func, ast.Attribute)
             and node.func.attr in IMPURE_CALLS
         ):
             found.append(f"{module}:{node.lineno} asks the clock with {node.func.attr}()")
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "Random" and not node.args:
+            found.append(f"{module}:{node.lineno} makes a Random without a seed")
     return found
+
+
+def _lines_of_values(source):
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and all(
+            (node.module, alias.name) in PURE_NAMES for alias in node.names
+        ):
+            yield node.lineno
 
 
 def raw_trio(module, source):
     """What a module takes of Trio round the kernel, as sentences."""
-    nodes = list(ast.walk(ast.parse(source)))
+    nodes = nodes_of(source)
     inner = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
     found = [
         f"{module}:{node.lineno} uses trio.{name}, which is not the kernel's"
@@ -138,8 +164,9 @@ def raw_trio(module, source):
 
 def _trio_names(node):
     """The names below `trio` that a node uses; a new name for Trio itself counts as using all of it."""
-    if isinstance(node, ast.Attribute) and re.fullmatch(r"trio(\.\w+)+", name := ast.unparse(node)):
-        yield name.removeprefix("trio.")
+    if isinstance(node, ast.Attribute):
+        if (name := _dotted(node)) and name.startswith("trio."):
+            yield name.removeprefix("trio.")
     elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "trio":
         below = node.module.removeprefix("trio").removeprefix(".")
         yield from (f"{below}.{alias.name}".lstrip(".") for alias in node.names)
@@ -147,6 +174,14 @@ def _trio_names(node):
         for alias in node.names:
             if alias.name.split(".")[0] == "trio" and (alias.name != "trio" or alias.asname):
                 yield f"* (import {alias.name})"
+
+
+def _dotted(node):
+    """The dotted name that a node is; empty when it is more than that."""
+    if isinstance(node, ast.Name):
+        return node.id
+    before = _dotted(node.value) if isinstance(node, ast.Attribute) else ""
+    return before and f"{before}.{node.attr}"
 
 
 def _is_nursery(node):
@@ -157,7 +192,7 @@ def store_appends(source):
     """The lines that call `append` of a store."""
     return [
         node.lineno
-        for node in ast.walk(ast.parse(source))
+        for node in nodes_of(source)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and node.func.attr == "append"

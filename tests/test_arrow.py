@@ -104,6 +104,8 @@ def test_import_along_the_arrow_passes(module, source):
         "from random import random",
         "def f():\n    import trio",
         "from uuid import uuid4",
+        "from uuid import UUID, uuid4",
+        "from random import Random\nx = Random()",
         "async def f(): pass",
         "import datetime\ndatetime.datetime.now()",
         "from datetime import datetime\ndatetime.utcnow()",
@@ -114,8 +116,23 @@ def test_planted_impurity_is_seen(source):
     assert impurities("log", source)
 
 
+def test_seeded_numbers_and_uuid_values_are_pure():
+    assert [] == impurities(
+        "engine.run", "from random import Random\nfrom uuid import UUID\nx = Random(b'seed'), UUID(int=1)"
+    )
+
+
 def test_pure_code_passes():
     assert [] == impurities("log", "from datetime import datetime\nx = datetime.fromisoformat('2020-01-01')")
+
+
+def test_only_what_the_driver_drives_may_await():
+    source = "async def f(): [x async for x in await g()]"
+
+    assert [] == impurities("engine.driver.tasks", source)
+    assert impurities("engine.execution", source)
+    assert impurities("engine.drivers", source)
+    assert impurities("engine.driver.tasks", "import trio")
 
 
 @pytest.mark.parametrize(
