@@ -1,4 +1,4 @@
-"""The errors: one tree, three families, each error whole after a journey between processes."""
+"""The errors: one tree, four families, each error whole after a journey between processes."""
 
 import copy
 import inspect
@@ -7,7 +7,7 @@ import pickle
 import pytest
 
 from treadle import errors
-from treadle.errors import InternalError, StoreError, TreadleError, UsageError
+from treadle.errors import InternalError, StoreError, TreadleError, UsageError, WorkflowError
 
 CLASSES = [
     value for value in vars(errors).values() if inspect.isclass(value) and issubclass(value, BaseException)
@@ -23,6 +23,24 @@ FACTS = {
     "current_epoch": 2,
     "source": "orders.xes",
     "line": 12,
+    "path": ("items", 3, "price"),
+    "reason": "it is no number",
+    "status": "failed",
+    "name": "order",
+    "expected": "ACTIVITY_SCHEDULED charge",
+    "actual": "ACTIVITY_SCHEDULED refund",
+    "differences": (("name", "charge", "refund"),),
+    "where": "orders.py:12",
+    "failure_type": "Declined",
+    "failure_message": "no money",
+    "details": (4200, {"currency": "EUR"}),
+    "cause": None,
+    "members": (),
+    "activity": "charge",
+    "attempts": 3,
+    "timeout": "start_to_close",
+    "pid": 41,
+    "host": "here",
 }
 
 
@@ -33,8 +51,9 @@ def make(cls):
 
 
 @pytest.mark.parametrize("cls", CLASSES)
-def test_every_error_stands_in_one_of_three_families(cls):
-    families = [family for family in (UsageError, StoreError, InternalError) if issubclass(cls, family)]
+def test_every_error_stands_in_one_of_four_families(cls):
+    all_families = (UsageError, StoreError, WorkflowError, InternalError)
+    families = [family for family in all_families if issubclass(cls, family)]
 
     assert issubclass(cls, TreadleError)
     assert (0 if cls is TreadleError else 1) == len(families)
@@ -93,3 +112,28 @@ def test_users_may_derive_their_own():
     with pytest.raises(errors.AdmissionError):
         raise error
     assert (1, None) == (error.seq, error.stored)
+
+
+def test_nondeterminism_shows_both_sides_field_by_field():
+    error, _ = make(errors.NondeterminismError)
+
+    assert (
+        "expected this, got that\n"
+        "  workflow 'order-7', seq 3\n"
+        "  the log has:  ACTIVITY_SCHEDULED charge\n"
+        "  the code did: ACTIVITY_SCHEDULED refund\n"
+        "  name: charge -> refund\n"
+        "  at orders.py:12"
+    ) == str(error)
+
+
+def test_recorded_cause_shows_in_the_traceback_and_survives_a_journey():
+    cause = errors.RecordedError("inner", failure_type="KeyError", failure_message="'sku'")
+    error = errors.WorkflowFailedError(
+        "outer", workflow_id="w", failure_type="Broken", failure_message="outer", cause=cause
+    )
+
+    assert error.__cause__ is error.cause is cause
+    arrived = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+    assert arrived.__cause__ is arrived.cause
+    assert ("KeyError", "'sku'") == (arrived.cause.failure_type, arrived.cause.failure_message)

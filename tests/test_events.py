@@ -176,6 +176,33 @@ def test_numbers_of_kinds_never_change():
         "CUSTOM",
     ] == [EventKind(number).name for number in range(9)]
     assert not [kind for kind in EventKind if 9 <= kind.value <= 15]
+    assert [
+        "CONTINUED",
+        "SIGNAL_CARRIED",
+        "TIMER_STARTED",
+        "TIMER_CANCELLED",
+        "ACTIVITY_ATTEMPT_FAILED",
+        "ACTIVITY_CANCEL_REQUESTED",
+        "ACTIVITY_CANCELLED",
+        "CANCEL_REQUESTED",
+        "WORKFLOW_CANCELLED",
+        "WORKFLOW_TERMINATED",
+        "SIDE_EFFECT",
+        "PATCHED",
+        "CHILD_SCHEDULED",
+        "CHILD_COMPLETED",
+        "CHILD_FAILED",
+        "CHILD_CANCEL_REQUESTED",
+        "SIGNAL_SENT",
+        "SIGNAL_FAILED",
+        "CANCEL_SENT",
+        "UPDATE_ACCEPTED",
+        "UPDATE_COMPLETED",
+        "BASELINE",
+        "BRANCHED",
+        "RESET",
+    ] == [kind.name for kind in EventKind if kind.value > 15]
+    assert list(range(16, 40)) == [kind.value for kind in EventKind if kind.value > 15]
 
 
 @pytest.mark.parametrize("kind", EventKind)

@@ -7,7 +7,7 @@ The numbers of `EventKind` and the limits on this page are on disk: they never c
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from enum import IntEnum
 from typing import Any, Final, NewType
 
@@ -40,9 +40,9 @@ RECORD_KEY_SIZE_BYTES_MAX: Final = 255
 class EventKind(IntEnum):
     """What an event records.
 
-    The numbers are on disk. 0-8 are the kinds of a plain log; later kinds follow from 16, and each new
-    one raises the stores' schema version, so that an older treadle refuses the file instead of meeting
-    a number it does not know.
+    The numbers are on disk. 0-8 are the kinds of a plain log; those that only the engine writes follow
+    from 16, and each new one raises the stores' schema version, so that an older treadle refuses the
+    file instead of meeting a number it does not know. 37-39 are taken, for what no treadle writes yet.
     """
 
     WORKFLOW_STARTED = 0
@@ -54,6 +54,30 @@ class EventKind(IntEnum):
     WORKFLOW_COMPLETED = 6
     WORKFLOW_FAILED = 7
     CUSTOM = 8
+    CONTINUED = 16
+    SIGNAL_CARRIED = 17
+    TIMER_STARTED = 18
+    TIMER_CANCELLED = 19
+    ACTIVITY_ATTEMPT_FAILED = 20
+    ACTIVITY_CANCEL_REQUESTED = 21
+    ACTIVITY_CANCELLED = 22
+    CANCEL_REQUESTED = 23
+    WORKFLOW_CANCELLED = 24
+    WORKFLOW_TERMINATED = 25
+    SIDE_EFFECT = 26
+    PATCHED = 27
+    CHILD_SCHEDULED = 28
+    CHILD_COMPLETED = 29
+    CHILD_FAILED = 30
+    CHILD_CANCEL_REQUESTED = 31
+    SIGNAL_SENT = 32
+    SIGNAL_FAILED = 33
+    CANCEL_SENT = 34
+    UPDATE_ACCEPTED = 35
+    UPDATE_COMPLETED = 36
+    BASELINE = 37
+    BRANCHED = 38
+    RESET = 39
 
 
 # A dict look-up costs a tenth of EventKind(number); stores decode every row through it.
@@ -317,8 +341,8 @@ def trusted_event(seq: int, timestamp: int, kind: EventKind, payload: bytes) -> 
 
 def events_from_rows(
     rows: Iterable[tuple[Any, ...]], refused: Callable[[tuple[Any, ...]], Exception]
-) -> list[WorkflowEvent]:
-    """Make events from a store's rows, as `trusted_event` would one by one.
+) -> Iterator[WorkflowEvent]:
+    """Make events from a store's rows one at a time, as `trusted_event` would.
 
     One loop without a call for each row: replay is made of this. Columns instead of rows (`zip`, `map`)
     were tried and gained nothing.
@@ -327,14 +351,13 @@ def events_from_rows(
         rows: seq, timestamp, number of the kind, payload.
         refused: words the error for a row that is no event: its kind is unknown, or a value of another type.
 
-    Returns:
+    Yields:
         The events.
 
     Raises:
         Exception: what `refused` has made.
     """
-    events: list[WorkflowEvent] = []
-    add, kind_of = events.append, KIND_BY_NUMBER.get
+    kind_of = KIND_BY_NUMBER.get
     for seq, timestamp, number, payload in rows:
         kind = kind_of(number)
         if kind is None or type(payload) is not bytes or type(timestamp) is not int or type(seq) is not int:
@@ -344,8 +367,7 @@ def events_from_rows(
         _set_timestamp(event, timestamp)
         _set_kind(event, kind)
         _set_payload(event, payload)
-        add(event)
-    return events
+        yield event
 
 
 @attrs.frozen(slots=True, init=False, weakref_slot=False)

@@ -12,7 +12,7 @@ from treadle.errors import (
     SequenceGapError,
     StaleSequenceError,
 )
-from treadle.events import BATCH_EVENTS_MAX, EventKind, NewEvent, WorkflowEvent, workflow_id
+from treadle.events import BATCH_EVENTS_MAX, TIMESTAMP_MAX, EventKind, NewEvent, WorkflowEvent, workflow_id
 from treadle.log import Appended, Visitor, WorkflowLog, chain_digest, root_digest
 
 
@@ -205,7 +205,15 @@ def test_read_takes_both_bounds_inclusive(events, from_seq, to_seq):
     assert expected == log.replay("a", lambda state, e: [*state, e], [], from_seq, to_seq)
 
 
-@given(st.lists(logs(max_size=6), min_size=1, max_size=4), st.lists(st.tuples(timestamps(), timestamps())))
+def before(time, until):
+    """What the end of a stretch of time means."""
+    return until is None or time < until
+
+
+ends = st.none() | timestamps()
+
+
+@given(st.lists(logs(max_size=6), min_size=1, max_size=4), st.lists(st.tuples(timestamps(), ends)))
 def test_between_is_a_filter_over_event_time(parts, ranges):
     log, events = WorkflowLog(), []
     for part in parts:  # queries between appends, so that the index is completed more than once
@@ -213,18 +221,30 @@ def test_between_is_a_filter_over_event_time(parts, ranges):
             events.append(event(len(events) + 1, each.payload, each.timestamp))
             log.append("a", events[-1])
         for since, until in ranges:
-            expected = [e for e in events if since <= e.timestamp < until]
+            expected = [e for e in events if since <= e.timestamp and before(e.timestamp, until)]
 
             assert expected == log.between("a", since, until)
 
 
-@given(st.lists(timestamps(), max_size=20).map(sorted), timestamps(), timestamps())
+@given(st.lists(timestamps(), max_size=20).map(sorted), timestamps(), ends)
 def test_between_while_times_only_rise(times, since, until):
     log = WorkflowLog()
     for time in times:
         log.append("a", new(timestamp=time))
 
-    assert [t for t in times if since <= t < until] == [e.timestamp for e in log.between("a", since, until)]
+    expected = [t for t in times if since <= t and before(t, until)]
+    assert expected == [e.timestamp for e in log.between("a", since, until)]
+
+
+@pytest.mark.parametrize(
+    "times", [(1, TIMESTAMP_MAX), (TIMESTAMP_MAX, 1)], ids=["rising", "with a late event"]
+)
+def test_the_last_time_there_is_can_be_reached(times):
+    log = WorkflowLog()
+    log.extend("a", [new(timestamp=time) for time in times])
+
+    assert [] == log.between("a", 2, TIMESTAMP_MAX)
+    assert [TIMESTAMP_MAX] == [e.timestamp for e in log.between("a", 2)]
 
 
 def test_late_event_is_found_in_its_seqs_place():
@@ -303,7 +323,8 @@ def test_visitor_folds_by_kind():
     traced = log.replay("a", Trace(), [])
 
     assert [
-        ("signal" if kind is EventKind.SIGNAL_RECEIVED else "other", kind + 1) for kind in EventKind
+        ("signal" if kind is EventKind.SIGNAL_RECEIVED else "other", seq)
+        for seq, kind in enumerate(EventKind, 1)
     ] == traced
 
 

@@ -11,10 +11,11 @@ from treadle.kernel import TrioKernel
 from treadle.stores import Refused
 
 
-async def append(path: str, name: str, payload: str) -> None:
-    """Append one event and leave."""
+async def append(path: str, payload: str, *names: str) -> None:
+    """Append one event to each of some logs and leave."""
     async with opened(path) as store:
-        print(await store.append([unit(await head_of(store, name), payload.encode())]))  # noqa: T201
+        for name in names:
+            print(await store.append([unit(await head_of(store, name), payload.encode())]))  # noqa: T201
 
 
 async def race(path: str, name: str, count: str, mark: str) -> None:

@@ -14,7 +14,7 @@ async def test_contract(check):
 
 
 TestAgainstItself = store_machine(lambda: UrlFactory("memory:")).TestCase
-TestAgainstItself.settings = settings(max_examples=15, stateful_step_count=15, deadline=None)
+TestAgainstItself.settings = settings(max_examples=8, stateful_step_count=15, deadline=None)
 
 
 async def test_memory_store_has_no_place():

@@ -322,7 +322,12 @@ async def test_an_unknown_kind_and_a_missing_row_are_corruption_with_a_place(tmp
     await filled(path, b"1", b"2", b"3")
     change(path, "UPDATE events SET kind = 9 WHERE seq = 2")
     async with opened(path) as store:
-        for read in (lambda: store.read("a"), store.feed, lambda: store.read_many(["a"])):
+
+        async def read_many() -> None:
+            for page in await store.read_many(["a"]):
+                list(page.events)
+
+        for read in (lambda: store.read("a"), store.feed, read_many):
             with pytest.raises(CorruptStoreError, match="stored at seq 2 is no event") as caught:
                 await read()
             assert (caught.value.workflow_id, caught.value.seq) == ("a", 2)

@@ -97,11 +97,11 @@ async def test_what_was_pipelined_behind_a_refused_batch_is_refused(path):
 
 
 async def test_what_was_decided_before_another_process_wrote_is_refused(path):
-    """Both pipelined batches: the second fits by its number alone."""
-    async with opened(path) as store:
+    """Both pipelined batches: the second fits by its number alone. So is a log's first batch."""
+    async with opened(path) as store, opened(path) as other:
         await store.append([unit(await head_of(store, "a"), b"1")])
-        head = await head_of(store, "a")
-        run_worker("append", path, "a", "foreign")
+        head, new = await head_of(store, "a"), await head_of(other, "new")
+        run_worker("append", path, "foreign", "a", "new")
         first = batch_at(head, b"ours", token=head.token)
         outcomes = await store.append([Unit((first,)), unit(head_after(first), b"ours too")])
 
@@ -110,13 +110,8 @@ async def test_what_was_decided_before_another_process_wrote_is_refused(path):
         assert isinstance(outcomes[1].error, ConflictError)
         assert await payloads_of(store, "a") == [b"1", b"foreign"]
 
-
-async def test_a_new_log_that_another_process_made_first_is_looked_up(path):
-    async with opened(path) as store:
-        head = await head_of(store, "new")
-        run_worker("append", path, "new", "foreign")
-        [outcome] = await store.append([unit(head, b"ours")])
-
+        # The other store meets the foreign write here for the first time.
+        [outcome] = await other.append([unit(new, b"ours")])
         assert isinstance(outcome.error, ConflictError)
         assert await payloads_of(store, "new") == [b"foreign"]
 

@@ -14,7 +14,9 @@ class Visitor(Generic[S]):
     """A reducer with one method for each kind: override those you care about.
 
     A visitor is called like any reducer, so every `replay` takes it. Methods that are not overridden
-    lead to `visit_other`, which leaves the state as it is.
+    lead to `visit_other`, which leaves the state as it is. The kinds that only the engine writes have
+    methods of the same form (``visit_timer_started``, ``visit_child_scheduled``, ...) once a subclass
+    defines them.
 
     Example:
         >>> class Total(Visitor[int]):
@@ -84,7 +86,7 @@ class Visitor(Generic[S]):
 
 
 def _visits_of(cls: type[Visitor[Any]]) -> dict[EventKind, Callable[..., Any]]:
-    return {kind: getattr(cls, f"visit_{kind.name.lower()}") for kind in EventKind}
+    return {kind: getattr(cls, f"visit_{kind.name.lower()}", cls.visit_other) for kind in EventKind}
 
 
 Visitor._visits = _visits_of(Visitor)

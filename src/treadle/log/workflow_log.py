@@ -11,6 +11,7 @@ import attrs
 
 from treadle.errors import BatchError, InvalidValueError
 from treadle.events import (
+    TIMESTAMP_MAX,
     NewEvent,
     WorkflowEvent,
     WorkflowId,
@@ -172,7 +173,7 @@ class WorkflowLog:
         check_range(from_seq, to_seq)
         return self._events(workflow_id)[from_seq - 1 : to_seq]
 
-    def between(self, workflow_id: str | int, since: int, until: int) -> list[WorkflowEvent]:
+    def between(self, workflow_id: str | int, since: int, until: int | None = None) -> list[WorkflowEvent]:
         """Read by event time.
 
         O(log n + results) while event times only rise; after a late event the first query sorts an index
@@ -181,7 +182,7 @@ class WorkflowLog:
         Args:
             workflow_id: the log.
             since: the earliest event time, inclusive, in nanoseconds.
-            until: the latest event time, exclusive.
+            until: the latest event time, exclusive; None for no end, which alone reaches `TIMESTAMP_MAX`.
 
         Returns:
             The events with ``since <= timestamp < until``, in seq order.
@@ -190,16 +191,18 @@ class WorkflowLog:
             InvalidValueError: the id or a timestamp is not one.
         """
         check_timestamp(since)
-        check_timestamp(until)
+        if until is not None:
+            check_timestamp(until)
+        end = TIMESTAMP_MAX + 1 if until is None else until
         log = self._logs.get(_workflow_id(workflow_id))
-        if log is None or since >= until:
+        if log is None or since >= end:
             return []
         if log.rising:
             start = bisect_left(log.events, since, key=_timestamp)
-            return log.events[start : bisect_left(log.events, until, lo=start, key=_timestamp)]
+            return log.events[start : bisect_left(log.events, end, lo=start, key=_timestamp)]
         index = _time_index(log)
         start = bisect_left(index, (since, 0))
-        seqs = sorted(seq for _, seq in index[start : bisect_left(index, (until, 0), lo=start)])
+        seqs = sorted(seq for _, seq in index[start : bisect_left(index, (end, 0), lo=start)])
         return [log.events[seq - 1] for seq in seqs]
 
     def replay(

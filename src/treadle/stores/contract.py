@@ -93,6 +93,11 @@ class Batch(NamedTuple):
         return ()
 
     @property
+    def restated(self) -> tuple[Restated, ...]:
+        """None."""
+        return ()
+
+    @property
     def epoch(self) -> int | None:
         """None."""
         return None
@@ -104,6 +109,15 @@ class Guard(NamedTuple):
     workflow_id: WorkflowId
     next_seq: int
     digest: bytes
+
+
+class Restated(NamedTuple):
+    """Head facts set anew while nothing is appended: the log must have this head, and keeps it."""
+
+    workflow_id: WorkflowId
+    next_seq: int
+    digest: bytes
+    facts: HeadFacts
 
 
 class Message(NamedTuple):
@@ -147,6 +161,8 @@ class Unit(NamedTuple):
         messages_taken: to be taken out; one that is not waiting refuses the unit.
         records: to be set or removed.
         epoch: the runner's epoch, or None for writers that need none; an older one is refused.
+        restated: logs with events, and without a batch here, whose head facts are set; refused when one's
+            head has changed.
     """
 
     batches: tuple[Batch, ...] = ()
@@ -155,6 +171,7 @@ class Unit(NamedTuple):
     messages_taken: tuple[Taken, ...] = ()
     records: tuple[Record, ...] = ()
     epoch: int | None = None
+    restated: tuple[Restated, ...] = ()
 
 
 # -- what comes out -------------------------------------------------------------------------------------
@@ -223,10 +240,17 @@ class Head(NamedTuple):
 
 
 class LogPage(NamedTuple):
-    """One log's events from a read of many logs; `complete` tells whether they reach the end asked for."""
+    """One log's events from a read of many logs.
+
+    Attributes:
+        workflow_id: the log.
+        events: a store may make each only when it is looked at; a row that is none raises
+            `CorruptStoreError` then.
+        complete: whether they reach the end asked for.
+    """
 
     workflow_id: WorkflowId
-    events: list[WorkflowEvent]
+    events: Sequence[WorkflowEvent]
     complete: bool
 
 
@@ -332,11 +356,14 @@ class Store(abc.ABC):
         url: how it was opened.
         durable: whether outcomes survive power loss.
         shared: whether other processes may write to it, so that followers must poll.
+        path: the file it lies in, links resolved, beside which a runner's lock may lie; None when only
+            this process can reach it.
     """
 
     url: str
     durable: ClassVar[bool]
     shared: ClassVar[bool]
+    path: str | None = None
 
     # -- writing --
 
@@ -351,6 +378,7 @@ class Store(abc.ABC):
             One outcome for each unit, in order.
 
         Raises:
+            UsageError: something is no unit, or one that is wrong by itself; nothing was written.
             StoreUnavailableError: busy or unreachable; nothing was written.
             StoreFullError: no room; nothing was written.
             StoreReadOnlyError: it cannot be written; nothing was written.
@@ -440,14 +468,20 @@ class Store(abc.ABC):
 
     @abc.abstractmethod
     async def between(
-        self, workflow_id: WorkflowId, since: int, until: int, *, after_seq: int = 0, limit: int = PAGE_EVENTS
+        self,
+        workflow_id: WorkflowId,
+        since: int,
+        until: int | None,
+        *,
+        after_seq: int = 0,
+        limit: int = PAGE_EVENTS,
     ) -> list[WorkflowEvent]:
         """Read a page of a log, by event time.
 
         Args:
             workflow_id: the log.
             since: the earliest event time, inclusive, in nanoseconds.
-            until: the latest event time, exclusive.
+            until: the latest event time, exclusive; None for no end.
             after_seq: continue after this seq.
             limit: the most events to give.
 
@@ -515,15 +549,22 @@ class Store(abc.ABC):
         """
 
     @abc.abstractmethod
-    async def due(self, until_ns: int, *, limit: int = PAGE_WORKFLOWS) -> list[Head]:
+    async def due(
+        self,
+        until_ns: int,
+        *,
+        after: tuple[int, WorkflowId] | None = None,
+        limit: int = PAGE_WORKFLOWS,
+    ) -> list[Head]:
         """List the logs whose head facts ask to be woken up by then.
 
         Args:
             until_ns: the latest wake-up time, inclusive.
+            after: continue after this wake-up time and, of those with the same, after this id.
             limit: the most heads to give.
 
         Returns:
-            Heads, earliest wake-up first.
+            Heads, earliest wake-up first, those with the same in the order of their ids' UTF-8 bytes.
 
         Raises:
             StoreError: the store could not be read.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from treadle.errors import ConflictError, FencedError, UsageError
+from treadle.errors import ConflictError, FencedError, InvalidValueError, UsageError
 from treadle.events import WorkflowEvent, WorkflowId
 from treadle.log import Answer, check_batch, first_difference, judge, refusal
 from treadle.stores.contract import WRITTEN, Batch, Guard, Head, Outcome, Refused, Repeated, Unit
@@ -37,6 +37,27 @@ class View(Protocol):
         """Tell the newest runner's epoch."""
 
 
+def check_units(units: Sequence[Unit | Batch]) -> None:
+    """Refuse a call when one of its units is wrong by itself, or is no unit at all.
+
+    Args:
+        units: what `Store.append` was given.
+
+    Raises:
+        InvalidValueError: something is not of the type the contract names.
+        UsageError: as `check_unit`.
+    """
+    try:
+        for unit in units:
+            check_unit(unit)
+    except (AttributeError, TypeError) as error:
+        # Found out by use: asking each value of each unit for its type would cost every append.
+        raise InvalidValueError(
+            "a store takes a list of Unit or Batch, made of the values that they name; got something else"
+            f" ({error}); look at what was put into the list"
+        ) from error
+
+
 def check_unit(unit: Unit | Batch) -> None:
     """Refuse a unit that is wrong by itself.
 
@@ -48,9 +69,11 @@ def check_unit(unit: Unit | Batch) -> None:
         UsageError: two batches for one log, digests or keys that do not match the events, or a message
             taken twice.
     """
-    logs = [batch.workflow_id for batch in unit.batches]
+    logs = [batch.workflow_id for batch in unit.batches] + [log.workflow_id for log in unit.restated]
     if len(set(logs)) < len(logs):
-        raise UsageError("a unit has at most one batch for each log; join the batches of a log")
+        raise UsageError(
+            "a unit has at most one batch for each log, or its facts; join what belongs to a log"
+        )
     if len(set(unit.messages_taken)) < len(unit.messages_taken):
         raise UsageError("a unit takes a message once; leave the repeat out")
     for batch in unit.batches:
@@ -163,6 +186,10 @@ def _first_refusal(unit: Unit | Batch, view: View) -> Refused | None:
         head = view.head(guard.workflow_id)
         if (head.next_seq, head.digest) != (guard.next_seq, guard.digest):
             return Refused(_guard_error(guard, head))
+    for log in unit.restated:
+        head = view.head(log.workflow_id)
+        if (head.next_seq, head.digest) != (log.next_seq, log.digest) or head.next_seq == 1:
+            return Refused(_guard_error(Guard(*log[:3]), head))
     for taken in unit.messages_taken:
         if not view.message_waits(*taken):
             head = view.head(taken.workflow_id)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import attrs
 
 from treadle.errors import StoreReadOnlyError, StoreUnavailableError, UsageError
-from treadle.events import WorkflowEvent, WorkflowId
+from treadle.events import TIMESTAMP_MAX, WorkflowEvent, WorkflowId
 from treadle.kernel import Kernel
 from treadle.log import root_digest
 from treadle.stores.contract import (
@@ -34,7 +34,7 @@ from treadle.stores.contract import (
     Unit,
     Written,
 )
-from treadle.stores.judging import check_unit, judge_unit
+from treadle.stores.judging import check_units, judge_unit
 
 
 async def open_store(options: StoreOptions, kernel: Kernel) -> MemoryStore:
@@ -137,8 +137,7 @@ class MemoryStore(Store):
         await self._enter()
         if self._read_only:
             raise StoreReadOnlyError("the store was opened read-only; open it for writing")
-        for unit in units:
-            check_unit(unit)
+        check_units(units)
         self._commits += 1
         view = _View(self)
         return [self._decide(unit, view) for unit in units]
@@ -165,6 +164,8 @@ class MemoryStore(Store):
                 space.pop(record.key, None)
             else:
                 space[record.key] = record.value
+        for restated in unit.restated:
+            self._logs[restated.workflow_id].facts = restated.facts
 
     def _apply_batch(self, batch: Batch) -> None:
         log = self._logs.get(batch.workflow_id)
@@ -240,12 +241,19 @@ class MemoryStore(Store):
         return pages
 
     async def between(
-        self, workflow_id: WorkflowId, since: int, until: int, *, after_seq: int = 0, limit: int = PAGE_EVENTS
+        self,
+        workflow_id: WorkflowId,
+        since: int,
+        until: int | None,
+        *,
+        after_seq: int = 0,
+        limit: int = PAGE_EVENTS,
     ) -> list[WorkflowEvent]:
         """Read a page by event time; see `Store.between`."""
         await self._enter()
         later = self._events(workflow_id)[after_seq:]
-        return [event for event in later if since <= event.timestamp < until][:limit]
+        end = TIMESTAMP_MAX + 1 if until is None else until
+        return [event for event in later if since <= event.timestamp < end][:limit]
 
     async def find_key(self, workflow_id: WorkflowId, key: bytes) -> WorkflowEvent | None:
         """Find a keyed event; see `Store.find_key`."""
@@ -275,7 +283,13 @@ class MemoryStore(Store):
         await self._enter()
         return sum(name.startswith(prefix) for name in self._ids)
 
-    async def due(self, until_ns: int, *, limit: int = PAGE_WORKFLOWS) -> list[Head]:
+    async def due(
+        self,
+        until_ns: int,
+        *,
+        after: tuple[int, WorkflowId] | None = None,
+        limit: int = PAGE_WORKFLOWS,
+    ) -> list[Head]:
         """List due logs; see `Store.due`."""
         await self._enter()
         wake_ups = sorted(
@@ -283,7 +297,9 @@ class MemoryStore(Store):
             for name, log in self._logs.items()
             if (facts := log.facts) and facts.wake_up_ns is not None and facts.wake_up_ns <= until_ns
         )
-        return [self._head(name) for _, name in wake_ups[:limit]]
+        return [self._head(name) for wake_up, name in wake_ups if after is None or (wake_up, name) > after][
+            :limit
+        ]
 
     async def feed(self, after_position: int = 0, *, limit: int = PAGE_EVENTS) -> list[FeedEvent]:
         """Read in commit order; see `Store.feed`."""

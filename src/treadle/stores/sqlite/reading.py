@@ -9,9 +9,9 @@ in a healthy store it cuts nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, overload
 
 import apsw
 
@@ -65,9 +65,11 @@ _AUDIT: Final = f"""
 SELECT position, seq, timestamp, kind, payload, digest, key FROM events
 WHERE workflow = {_KEY_OF} AND seq > ? AND position <= ? ORDER BY seq LIMIT ?
 """
+# The range on the time alone is what the index serves; the ids of one time are told apart afterwards.
 _DUE: Final = """
 SELECT w.id FROM heads AS h JOIN workflows AS w ON w.key = h.workflow
-WHERE h.wake_up_ns IS NOT NULL AND h.wake_up_ns <= ? ORDER BY h.wake_up_ns, w.id LIMIT ?
+WHERE h.wake_up_ns IS NOT NULL AND h.wake_up_ns <= ? AND h.wake_up_ns >= ?
+AND (h.wake_up_ns > ? OR w.id > ?) ORDER BY h.wake_up_ns, w.id LIMIT ?
 """
 _MESSAGES: Final = """
 SELECT workflow_id, message_id, kind, payload FROM mailbox
@@ -182,6 +184,61 @@ def _check_kept(connection: apsw.Connection, workflow_id: WorkflowId, from_seq: 
     )
 
 
+class RowEvents(Sequence[WorkflowEvent]):
+    """One log's events, each made when it is looked at.
+
+    Whoever folds many logs looks at each event once, and it may go at once: thousands of events alive
+    together are walked over by the garbage collector, which took a third of the whole replay.
+
+    Args:
+        rows: seq, timestamp, number of the kind and payload of each, in order.
+        workflow_id: the log.
+
+    Raises:
+        CorruptStoreError: a row is missing.
+    """
+
+    __slots__ = ("_rows", "_workflow_id")
+
+    def __init__(self, rows: list[tuple[Any, ...]], workflow_id: WorkflowId) -> None:
+        self._rows = rows
+        self._workflow_id = workflow_id
+        if rows and not _follow_each_other(rows):
+            # Read whole, so that whichever is wrong, a row or what lies between two, is named.
+            _events(rows, workflow_id, None)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[WorkflowEvent]:
+        return events_from_rows(self._rows, partial(_no_event, self._workflow_id))
+
+    @overload
+    def __getitem__(self, index: int) -> WorkflowEvent: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[WorkflowEvent]: ...
+
+    def __getitem__(self, index: int | slice) -> WorkflowEvent | list[WorkflowEvent]:
+        if isinstance(index, slice):
+            return _decoded(self._rows[index], self._workflow_id)
+        [event] = _decoded([self._rows[index]], self._workflow_id)
+        return event
+
+    def __eq__(self, other: object) -> bool:
+        return list(self) == list(other) if isinstance(other, Sequence) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # as a list's
+
+    def __repr__(self) -> str:
+        return repr(list(self))
+
+
+def _follow_each_other(rows: list[tuple[Any, ...]]) -> bool:
+    first, last = rows[0][0], rows[-1][0]
+    return type(first) is int and type(last) is int and last - first + 1 == len(rows)
+
+
 def read_many(
     connection: apsw.Connection, workflow_ids: Sequence[WorkflowId], events_max: int, cut: int
 ) -> list[LogPage]:
@@ -210,12 +267,12 @@ def read_many(
             break
         most = max(room, 1)
         # One more than there is room for tells whether the page is the log's last.
-        events = _events(execute(_READ, (workflow_id, 1, INTEGER_MAX, cut, most + 1)), workflow_id, None)
-        complete = len(events) <= most
+        rows = execute(_READ, (workflow_id, 1, INTEGER_MAX, cut, most + 1)).fetchall()
+        complete = len(rows) <= most
         if not complete:
-            events.pop()
-        pages.append(LogPage(workflow_id, events, complete))
-        room -= len(events)
+            rows.pop()
+        pages.append(LogPage(workflow_id, RowEvents(rows, workflow_id), complete))
+        room -= len(rows)
     return pages
 
 
@@ -223,7 +280,7 @@ def between(
     connection: apsw.Connection,
     workflow_id: WorkflowId,
     since: int,
-    until: int,
+    until: int | None,
     after_seq: int,
     limit: int,
     cut: int,
@@ -234,7 +291,7 @@ def between(
         connection: through which to read.
         workflow_id: the log.
         since: the earliest time, inclusive.
-        until: the latest time, exclusive.
+        until: the latest time, exclusive; None for no end.
         after_seq: continue after this seq.
         limit: the most events.
         cut: the highest position to show.
@@ -245,9 +302,10 @@ def between(
     Raises:
         CorruptStoreError: a row is no event.
     """
-    if since > TIMESTAMP_MAX or until <= TIMESTAMP_MIN:
+    last = TIMESTAMP_MAX if until is None else until - 1
+    if since > TIMESTAMP_MAX or last < TIMESTAMP_MIN:
         return []
-    bounds = (max(since, TIMESTAMP_MIN), min(until - 1, TIMESTAMP_MAX))
+    bounds = (max(since, TIMESTAMP_MIN), min(last, TIMESTAMP_MAX))
     after = min(after_seq, INTEGER_MAX)
     rows = connection.execute(_BETWEEN, (workflow_id, after, *bounds, cut, limit))
     return _decoded(rows, workflow_id)
@@ -295,7 +353,7 @@ def _events(
 
 
 def _decoded(rows: Iterable[tuple[Any, ...]], workflow_id: WorkflowId) -> list[WorkflowEvent]:
-    return events_from_rows(rows, partial(_no_event, workflow_id))
+    return list(events_from_rows(rows, partial(_no_event, workflow_id)))
 
 
 def _no_event(workflow_id: WorkflowId, row: tuple[Any, ...]) -> CorruptStoreError:
@@ -387,12 +445,19 @@ def text_after(prefix: str) -> str | None:
     return kept[:-1] + chr(0xE000 if 0xD800 <= following <= 0xDFFF else following)
 
 
-def due(connection: apsw.Connection, until_ns: int, limit: int, cut: int) -> list[tuple[Head, int | None]]:
+def due(
+    connection: apsw.Connection,
+    until_ns: int,
+    after: tuple[int, WorkflowId] | None,
+    limit: int,
+    cut: int,
+) -> list[tuple[Head, int | None]]:
     """List due logs; see `Store.due`.
 
     Args:
         connection: through which to read.
         until_ns: the latest wake-up time.
+        after: continue after this wake-up time and id.
         limit: the most heads.
         cut: the highest position to show.
 
@@ -400,7 +465,9 @@ def due(connection: apsw.Connection, until_ns: int, limit: int, cut: int) -> lis
         Heads and keys, as `heads`.
     """
     until = max(min(until_ns, TIMESTAMP_MAX), TIMESTAMP_MIN)
-    names = [name for (name,) in connection.execute(_DUE, (until, limit))]
+    since, name_before = after or (TIMESTAMP_MIN, "")
+    bindings = (until, since, since, name_before, limit)
+    names = [name for (name,) in connection.execute(_DUE, bindings)]
     return heads(connection, names, cut)
 
 

@@ -21,7 +21,7 @@ from treadle.stores.sqlite.faults import RESTORE
 
 APPLICATION_ID: Final = 0x54524C45
 """'TRLE', in the file's header: tells our files from everybody else's."""
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """Kept as the file's `user_version`. A new event kind raises it, so that an older treadle refuses."""
 BUSY_MILLISECONDS: Final = 5_000
 """How long to wait for another process's transaction: many times the longest of ours."""
@@ -91,7 +91,9 @@ INDICES: Final = frozenset(
 
 Migration = str | Callable[[apsw.Connection], None]
 
-MIGRATIONS: Final[dict[int, Migration]] = {}
+MIGRATIONS: Final[dict[int, Migration]] = {
+    1: "",  # the kinds of durable workflows: no table changed, but an older treadle cannot read them
+}
 """From version -> what makes it the next one: SQL, or a function on the connection.
 
 Each runs in one transaction together with the new version number, so a crash leaves the old version whole.

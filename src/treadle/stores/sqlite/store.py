@@ -58,6 +58,7 @@ class SqliteStore(Store):
         self.url = url
         self._kernel = kernel
         self._path = opened.path
+        self.path = opened.path if opened.identity is not None else None
         self._health = opened.health
         self._writer = opened.writer
         self._readers = opened.readers
@@ -164,7 +165,13 @@ class SqliteStore(Store):
         return await self._ask(reading.read_many, workflow_ids, events_max, self._health.cut)
 
     async def between(
-        self, workflow_id: WorkflowId, since: int, until: int, *, after_seq: int = 0, limit: int = PAGE_EVENTS
+        self,
+        workflow_id: WorkflowId,
+        since: int,
+        until: int | None,
+        *,
+        after_seq: int = 0,
+        limit: int = PAGE_EVENTS,
     ) -> list[WorkflowEvent]:
         """Read a page by event time; see `Store.between`.
 
@@ -191,9 +198,15 @@ class SqliteStore(Store):
         """Count workflows; see `Store.count_workflows`."""
         return await self._ask(reading.count_workflows, prefix, self._health.cut)
 
-    async def due(self, until_ns: int, *, limit: int = PAGE_WORKFLOWS) -> list[Head]:
+    async def due(
+        self,
+        until_ns: int,
+        *,
+        after: tuple[int, WorkflowId] | None = None,
+        limit: int = PAGE_WORKFLOWS,
+    ) -> list[Head]:
         """List due logs; see `Store.due`."""
-        found = await self._ask(reading.due, until_ns, limit, self._health.cut)
+        found = await self._ask(reading.due, until_ns, after, limit, self._health.cut)
         return [head for head, _ in found]
 
     async def feed(self, after_position: int = 0, *, limit: int = PAGE_EVENTS) -> list[FeedEvent]:

@@ -346,8 +346,8 @@ class Transaction:
                 row = (namespace, key, value, checksum(namespace, key, value))
                 execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", row)
         for workflow_id, _, _, facts in unit.restated:
-            key = self._tokens[workflow_id].key
-            execute(_SET_FACTS, (key, *facts, checksum(key, *facts)))
+            log_key = self._tokens[workflow_id].key
+            execute(_SET_FACTS, (log_key, *facts, checksum(log_key, *facts)))
 
     # -- what `judging` asks --
 

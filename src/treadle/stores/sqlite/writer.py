@@ -15,6 +15,7 @@ import apsw
 
 from treadle.errors import InternalError, OutcomeUnknownError, TreadleError
 from treadle.stores.contract import Batch, Outcome, Unit
+from treadle.stores.judging import check_units
 from treadle.stores.sqlite import reading
 from treadle.stores.sqlite.faults import READ_ERRORS, is_full, is_poison, translated
 from treadle.stores.sqlite.files import Guard
@@ -71,6 +72,7 @@ class Writer:
             One outcome for each.
 
         Raises:
+            InvalidValueError: something is no unit.
             StoreError: as the contract tells.
         """
         try:
@@ -79,6 +81,10 @@ class Writer:
             # A token was behind its log. Everything is rolled back and no token is good any more, so now
             # each unit is looked up, and the answer names who is wrong.
             pass
+        except InternalError:
+            # Perhaps it is the caller's: something that is no unit. Nobody asks before it has gone wrong.
+            check_units(units)
+            raise
         try:
             return self._transact(lambda transaction: transaction.write(units))
         except apsw.ConstraintError as error:

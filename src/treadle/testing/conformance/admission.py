@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from treadle.errors import BatchError, ConflictError, SequenceGapError, StaleSequenceError, UsageError
 from treadle.events import WorkflowEvent
 from treadle.stores import Batch, Unit
@@ -147,6 +149,24 @@ async def batch_wrong_by_itself_fails_the_call(factory: StoreFactory) -> None:
             units = [Unit((good,)), Unit((bad,))]
             await expect_raises(BatchError, store.append(units), "append")
         expect([], await store.feed(), "the feed")
+
+
+async def what_is_no_unit_fails_the_call(factory: StoreFactory) -> None:
+    """A value of another type, wherever it stands, is the caller's mistake: nothing is written."""
+    async with factory.open() as store:
+        good = LogWriter.fresh("good").batch(b"1")
+        (head,) = await store.heads([LogWriter.fresh("a").workflow_id])
+        nothing: Any = None
+        rows: Any = ((1, 2),)
+        bad = LogWriter.fresh("a").batch(b"1")._replace(events=rows, token=head.token)
+        values: list[Any] = [nothing, 7, "unit", bad, rows, Unit((bad,)), Unit((nothing,)), Unit(nothing)]
+        for value in values:
+            await expect_raises(UsageError, store.append([good, value]), f"append of {value!r}")
+        lists: list[Any] = [nothing, 7, good, Unit((good,))]
+        for units in lists:
+            await expect_raises(UsageError, store.append(units), f"append of {units!r} without a list")
+        expect([], await store.feed(), "the feed")
+        await write(store, Unit((good,)))
 
 
 async def batch_with_the_wrong_number_of_digests_fails_the_call(factory: StoreFactory) -> None:

@@ -105,6 +105,23 @@ async def due_lists_the_earliest_first(factory: StoreFactory) -> None:
         expect(expected, (heads[0].next_seq, heads[0].digest, heads[0].facts), "a due head")
 
 
+async def due_comes_in_pages(factory: StoreFactory) -> None:
+    """Going on after a time and an id yields every due log once, also among those of one time."""
+    async with factory.open() as store:
+        wake_ups = {"b": 10, "a": 10, "\U0001f600": 10, "\ufffd": 10, "c": -(2**63), "d": 11, "e": 2**63 - 1}
+        for name, when in wake_ups.items():
+            await write(store, Unit((LogWriter.fresh(name).batch(b"1", facts=HeadFacts(1, 1, when, "")),)))
+        expected = ["c", "a", "b", "\ufffd", "\U0001f600", "d", "e"]
+        found: list[tuple[int, WorkflowId]] = []
+        while page := await store.due(2**63 - 1, after=found[-1] if found else None, limit=2):
+            expect(min(2, len(expected) - len(found)), len(page), "the size of a page")
+            found += [(wake_ups[head.workflow_id], head.workflow_id) for head in page]
+        expect(expected, [name for _, name in found], "the pages together")
+        rest = await store.due(11, after=(10, workflow_id("aa")))
+        expect(["b", "\ufffd", "\U0001f600", "d"], [head.workflow_id for head in rest], "after none of them")
+        expect([], await store.due(10, after=(11, workflow_id("a"))), "after all that are due")
+
+
 async def feed_is_in_commit_order(factory: StoreFactory) -> None:
     """Every event of every log, in the order written; positions rise over calls."""
     async with factory.open() as store:

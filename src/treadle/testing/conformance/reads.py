@@ -103,7 +103,7 @@ async def many_logs_are_read_in_one_call(factory: StoreFactory) -> None:
         expect(ids, [page.workflow_id for page in pages], "the order")
         expect([2, 0, 3, 5, 1], [len(page.events) for page in pages], "the sizes")
         expect([True] * 5, [page.complete for page in pages], "complete")
-        expect(list(batches["c"].events), pages[3].events, "one log's events")
+        expect(list(batches["c"].events), list(pages[3].events), "one log's events")
 
 
 async def many_logs_are_read_in_bounded_calls(factory: StoreFactory) -> None:
@@ -124,13 +124,13 @@ async def many_logs_are_read_in_bounded_calls(factory: StoreFactory) -> None:
                 for page in pages:
                     rest = [] if page.complete else await store.read(page.workflow_id, len(page.events) + 1)
                     expect(False, not page.complete and not rest, "a page called incomplete at the end")
-                    found[page.workflow_id] = page.events + rest
+                    found[page.workflow_id] = [*page.events, *rest]
                 wanted = wanted[len(pages) :]
             expect(expected, found, f"the logs with at most {events_max} events a call")
 
 
 async def between_reads_by_event_time(factory: StoreFactory) -> None:
-    """The earliest time is inclusive, the latest exclusive, the order that of the seqs."""
+    """The earliest time is inclusive, the latest exclusive or none, the order that of the seqs."""
     async with factory.open() as store:
         batch = LogWriter.fresh("a").batch(b"1", b"2", b"3", b"4", timestamps=(10, 20, 20, 30))
         await write(store, Unit((batch,)))
@@ -142,6 +142,8 @@ async def between_reads_by_event_time(factory: StoreFactory) -> None:
             (20, 20, []),
             (30, 10, []),
             (-(2**63), 2**63 - 1, [1, 2, 3, 4]),
+            (20, None, [2, 3, 4]),
+            (31, None, []),
         ):
             found = await store.between(_A, since, until)
             expect(seqs, [event.seq for event in found], f"between({since}, {until})")
@@ -156,6 +158,10 @@ async def between_finds_late_events(factory: StoreFactory) -> None:
         for since, until in ((10, 41), (-10, 11), (0, 100), (60, 61), (-(2**63), 0), (10, 2**63 - 1)):
             expected = [event for event in batch.events if since <= event.timestamp < until]
             expect(expected, await store.between(_A, since, until), f"between({since}, {until})")
+        # Without an end, also the last event time there is.
+        expected = [event for event in batch.events if event.timestamp >= 50]
+        expect(expected, await store.between(_A, 50, None), "between(50, None)")
+        expect([2**63 - 1], [e.timestamp for e in await store.between(_A, 2**63 - 1, None)], "the last time")
 
 
 async def between_comes_in_pages(factory: StoreFactory) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from treadle.errors import ConflictError, FencedError, StaleSequenceError, UsageError
 from treadle.events import workflow_id
-from treadle.stores import Guard, HeadFacts, Message, Record, Store, Taken, Unit
+from treadle.stores import Guard, HeadFacts, Message, Record, Restated, Store, Taken, Unit
 from treadle.testing.batches import LogWriter
 from treadle.testing.expecting import (
     expect,
@@ -166,6 +166,40 @@ async def head_facts_stay_until_replaced(factory: StoreFactory) -> None:
         expect(first, (await store.heads([_A]))[0].facts, "the facts after a batch without")
         await write(store, Unit((a.batch(b"3", facts=second),)))
         expect(second, (await store.heads([_A]))[0].facts, "the facts after a batch with others")
+
+
+async def head_facts_are_restated_while_the_log_is_unchanged(factory: StoreFactory) -> None:
+    """Facts change without an event, on the head that was named and on no other; listings see it."""
+    async with factory.open() as store:
+        a = LogWriter.fresh("a")
+        first, second = HeadFacts(1, 1, 5, "one", b"x"), HeadFacts(6, 1, None, "one", b"held")
+        await write(store, Unit((a.batch(b"1", facts=first),)))
+        await write(store, Unit(restated=(Restated(_A, a.next_seq, a.digest, second),)))
+        (head,) = await store.heads([_A])
+        expect((2, a.digest, second), (head.next_seq, head.digest, head.facts), "the head")
+        expect([], await store.due(5), "what is due")
+        expect([_A], await store.list_workflows(status=6), "the workflows of the new status")
+        await write(store, Unit((a.batch(b"2", token=head.token),)))
+        for refused in (
+            Restated(_A, 2, head.digest, first),
+            Restated(_A, 3, head.digest, first),
+            Restated(_B, 1, LogWriter.fresh("b").digest, first),
+        ):
+            error = expect_refused((await store.append([Unit(restated=(refused,))]))[0], ConflictError)
+            expect(refused.workflow_id, error.workflow_id, "the log that refused")
+        expect(second, (await store.heads([_A]))[0].facts, "the facts after what was refused")
+        expect([], await store.check_structure(), "the damage")
+
+
+async def batch_and_restated_facts_of_one_log_fail_the_call(factory: StoreFactory) -> None:
+    """A batch brings its own facts."""
+    async with factory.open() as store:
+        a = LogWriter.fresh("a")
+        restated = Restated(_A, a.next_seq, a.digest, HeadFacts(1, 1, None, ""))
+        await expect_raises(
+            UsageError, store.append([Unit((a.batch(b"1"),), restated=(restated,))]), "append"
+        )
+        expect([], await store.feed(), "the feed")
 
 
 async def records_are_set_replaced_and_removed(factory: StoreFactory) -> None:
