@@ -17,12 +17,14 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
-from typing import Any, Final, Protocol, TypeVar, TypeVarTuple
+from typing import Any, Final, Protocol, TypeAlias, TypeVar, TypeVarTuple
 
 import outcome
 import trio
 from trio.lowlevel import Abort, RaiseCancelT
 
+AbortResult: TypeAlias = Abort
+"""What an abort function tells Trio; here for rooms that name no more of Trio than they must."""
 ABORTED: Final = Abort.SUCCEEDED
 """What the abort function of `Kernel.park_with` returns."""
 
@@ -54,7 +56,14 @@ class ReceiveChannel(Protocol):
 
 
 class Kernel(Protocol):
-    """What a kernel must offer; `TrioKernel` is the one for production."""
+    """What a kernel must offer; `TrioKernel` is the one for production.
+
+    Attributes:
+        wall_clock_jumps: whether event time may go another way than the run's clock (somebody sets it, the
+            machine sleeps), so that whoever waits for an event time must look again now and then.
+    """
+
+    wall_clock_jumps: bool
 
     def open_memory_channel(self, size: int) -> tuple[SendChannel, ReceiveChannel]:
         """Open a bounded queue between tasks.
@@ -214,6 +223,7 @@ class TrioKernel:
             is small: more threads than disks and cores only fight for the interpreter's lock.
     """
 
+    wall_clock_jumps = True
     sleep = staticmethod(trio.sleep)
     turn = staticmethod(trio.lowlevel.checkpoint)
     checkpoint_if_cancelled = staticmethod(trio.lowlevel.checkpoint_if_cancelled)
@@ -274,6 +284,8 @@ class TrioKernel:
 
     def call_from_thread(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
         """Call through `trio.from_thread`; see `Kernel.call_from_thread`."""
+        # A thread that was abandoned hears of it only when it asks.
+        trio.from_thread.check_cancelled()
         return trio.from_thread.run_sync(function, *args)
 
     def random(self) -> float:
@@ -290,6 +302,8 @@ class InlineKernel(TrioKernel):
     Args:
         epoch_ns: the event time at which the virtual clock reads 0.
     """
+
+    wall_clock_jumps = False
 
     def __init__(self, *, epoch_ns: int = 1_700_000_000_000_000_000) -> None:
         super().__init__()

@@ -155,7 +155,10 @@ def check(store: FaultyStore, records: list[Record]) -> None:
             assert there == 0, ("surely not written is not there", record)
 
 
-@pytest.mark.parametrize("block", range(10))
+MORE_BLOCKS = [pytest.param(block, marks=pytest.mark.slow) for block in range(6, 40)]
+
+
+@pytest.mark.parametrize("block", [*range(6), *MORE_BLOCKS])
 def test_a_storm_with_faults_keeps_every_promise(block):
     """Gap-free, acknowledged exactly once, otherwise at most once, surely-not-written surely not."""
     for seed in range(block * 12, block * 12 + 12):

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import attrs
 import trio
 
+from treadle.errors import UsageError
 from treadle.events import WorkflowEvent, WorkflowId, trusted_event
 from treadle.log import DIGEST_SIZE_BYTES, Answer, judge, next_digest, pack_fixed
 from treadle.stores import Batch, Head
@@ -23,6 +24,9 @@ if TYPE_CHECKING:  # the three belong together; only for annotations
     from treadle.runtime.inbox import Inbox, Proposal
 
 _new_tuple = tuple.__new__
+
+DURABLE: Final = object()
+"""The token of a durable workflow's log: only its runner appends to it, so no head is known here."""
 
 
 @attrs.define(slots=True, eq=False, weakref_slot=False)
@@ -51,9 +55,25 @@ class Actor:
         Args:
             head: fresh from the store, while nothing of this log is in flight.
         """
+        if head.facts is not None:
+            # Facts are the engine's: this log is a durable workflow's.
+            self.digest, self.token = None, DURABLE
+            return
         self.next_seq = head.next_seq
         self.digest = head.digest
         self.token = head.token
+
+    def check_plain(self) -> None:
+        """Refuse to append to a durable workflow; only the engine does.
+
+        Raises:
+            UsageError: it is one.
+        """
+        if self.token is DURABLE:
+            raise UsageError(
+                f"{self.workflow_id!r} is a durable workflow: only its runner appends to its log;"
+                " send it a signal instead"
+            )
 
     def forget(self) -> None:
         """Stop believing the head: it was built on something that did not become durable."""

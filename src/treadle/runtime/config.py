@@ -46,6 +46,14 @@ class RuntimeConfig:
         idle_actors_max: how many workflows' heads are remembered; beyond it the longest known idle ones
             are forgotten and read again when needed.
         page_events: how many events a reader fetches in one hop.
+        activities_max: how many attempts at activities run at once.
+        instances_max: how many durable workflows are kept in memory; beyond it those that have rested
+            longest are put away and replayed when they are needed.
+        recoveries_max: how many durable workflows are read and replayed at once.
+        lost_attempts_max: how many attempts at one activity may be lost with their process before it
+            fails: an activity that kills its process must not do so for ever.
+        standby_seconds: how often a runner that stands by looks whether it can take over.
+        heartbeat_seconds: how often what activities tell is written at most.
 
     Raises:
         InvalidValueError: a limit is not a positive number.
@@ -63,3 +71,9 @@ class RuntimeConfig:
     poll_seconds: float = attrs.field(default=0.05, validator=_positive)
     idle_actors_max: int = attrs.field(default=2_000_000, validator=_count)
     page_events: int = attrs.field(default=2_000, validator=_count)
+    activities_max: int = attrs.field(default=1_000, validator=_count)
+    instances_max: int = attrs.field(default=10_000, validator=_count)
+    recoveries_max: int = attrs.field(default=64, validator=_count)
+    lost_attempts_max: int = attrs.field(default=10, validator=_count)
+    standby_seconds: float = attrs.field(default=0.25, validator=_positive)
+    heartbeat_seconds: float = attrs.field(default=1.0, validator=_positive)

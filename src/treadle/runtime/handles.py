@@ -21,6 +21,7 @@ from treadle.events import (
     event_kind,
 )
 from treadle.log import Appended, check_batch, check_batch_size, check_range, list_of
+from treadle.runtime.durable.handle import DurableHandle
 from treadle.runtime.following import Follower
 from treadle.runtime.inbox import Content, Proposal, raise_own
 from treadle.runtime.reading import Events
@@ -32,8 +33,8 @@ if TYPE_CHECKING:  # a handle points back at its runtime
 S = TypeVar("S")
 
 
-class WorkflowHandle:
-    """One workflow of one runtime; from `Runtime.workflow`.
+class WorkflowHandle(DurableHandle):
+    """One workflow of one runtime; from `Runtime.workflow` or `Runtime.start`.
 
     Every method that reads tells what is durable, including what other processes have written; none
     shows what could still vanish.
@@ -42,12 +43,12 @@ class WorkflowHandle:
         workflow_id: the workflow.
     """
 
-    __slots__ = ("_runtime", "_supervisor", "workflow_id")
+    __slots__ = ("_runtime", "_supervisor")
 
-    def __init__(self, runtime: Runtime, workflow_id: WorkflowId) -> None:
+    def __init__(self, runtime: Runtime, workflow_id: WorkflowId, *, run: int | None = None) -> None:
+        super().__init__(runtime._durable, workflow_id, run)
         self._runtime = runtime
         self._supervisor = runtime._supervisor
-        self.workflow_id = workflow_id
 
     def __repr__(self) -> str:
         return f"<WorkflowHandle {self.workflow_id!r}>"
@@ -87,6 +88,7 @@ class WorkflowHandle:
 
         Raises:
             InvalidValueError: a value lies outside what its word allows.
+            UsageError: it is a durable workflow; send it a signal.
             SequenceGapError: `seq` lies above the next one.
             ConflictError: another event stands at `seq`, or other writers were faster too many times.
             EventsPrunedError: `seq` lies below the first kept one.
@@ -140,6 +142,7 @@ class WorkflowHandle:
 
         Raises:
             InvalidValueError: something is no event, or the two kinds of event are mixed.
+            UsageError: it is a durable workflow; send it a signal.
             BatchError: the batch is empty, too long, or has a gap or a repeat (of a seq, of a key) inside.
             SequenceGapError: it starts above the next seq.
             StaleSequenceError: it starts below the next seq and runs past it.

@@ -11,7 +11,7 @@ import trio
 
 from treadle.errors import RuntimeClosedError, TreadleError, WorkflowUnavailableError
 from treadle.events import EventKind, WorkflowEvent
-from treadle.kernel import ABORTED, Abort, Kernel, ReceiveChannel, SendChannel
+from treadle.kernel import ABORTED, AbortResult, Kernel, ReceiveChannel, SendChannel
 from treadle.runtime.actor import Actor
 
 Content: TypeAlias = tuple[EventKind, bytes, int | None]
@@ -68,7 +68,7 @@ class Proposal(msgspec.Struct, eq=False):
         # what waits is what the garbage collector walks over, and that is a fifth of the whole path.
         return self.batch if self.kind is None else ((self.kind, self.payload, self.timestamp),)
 
-    def abandon(self, _raise_cancel: object = None) -> Abort:
+    def abandon(self, _raise_cancel: object = None) -> AbortResult:
         """Note that the caller was cancelled while it waited; the abort function of its wait.
 
         Returns:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import attrs
 import trio
 
+from treadle.engine import ActivityDefinition, WorkflowDefinition
 from treadle.errors import InternalError, InvalidValueError, TreadleError
 from treadle.events import WorkflowEvent, check_prefix, check_record
 from treadle.events import workflow_id as make_workflow_id
 from treadle.kernel import Kernel, TrioKernel
+from treadle.payloads import Codec, CodecChain, Converter
 from treadle.runtime.config import RuntimeConfig
+from treadle.runtime.durable.describing import RunnerStatistics
+from treadle.runtime.durable.service import DurableOptions, DurableService
+from treadle.runtime.durable.wire import IdPolicy
 from treadle.runtime.following import Changes
 from treadle.runtime.handles import WorkflowHandle
 from treadle.runtime.inbox import Proposal, closed_error
@@ -45,6 +50,7 @@ class RuntimeStatistics:
         events_waiting: how many events are in the open group.
         committing: whether a transaction is under way.
         closing: whether the runtime takes nothing more.
+        runner: what it does about durable workflows.
     """
 
     workflows_known: int
@@ -58,6 +64,7 @@ class RuntimeStatistics:
     events_waiting: int
     committing: bool
     closing: bool
+    runner: RunnerStatistics
 
 
 class Runtime:
@@ -68,12 +75,16 @@ class Runtime:
         config: the limits.
     """
 
-    def __init__(self, store: Store, kernel: Kernel, config: RuntimeConfig) -> None:
+    def __init__(self, store: Store, kernel: Kernel, config: RuntimeConfig, durable: DurableOptions) -> None:
         self.store = store
         self.config = config
         self._kernel = kernel
         self._changes = Changes(store, kernel, config.poll_seconds)
         self._supervisor = Supervisor(store, kernel, config, self._changes)
+        self._durable = DurableService(
+            store, kernel, config, self._supervisor, self._changes, options=durable, failed=self._fail
+        )
+        self._body_scope: trio.CancelScope | None = None
         self._background_scope = trio.CancelScope(shield=True)
         self._failure: TreadleError | None = None
         self._starter: trio.lowlevel.Task | None = None
@@ -197,18 +208,71 @@ class Runtime:
             events_waiting=committer.open.events,
             committing=committer.writing is not None,
             closing=supervisor.closing,
+            runner=self._durable.statistics(),
         )
+
+    # -- durable workflows --
+
+    async def start(
+        self,
+        workflow: WorkflowDefinition[..., Any] | str,
+        *args: Any,
+        id: str | int | None = None,  # noqa: A002  # the word for it everywhere else
+        id_policy: IdPolicy = "reject",
+        signal: tuple[str, Sequence[Any]] | None = None,
+    ) -> WorkflowHandle:
+        """Begin a durable workflow; when this returns, that it has begun is durable.
+
+        From a process that is not the runner the wish is left for it; when there is none, it waits for the
+        next one, and only that it waits is durable.
+
+        Cancelled, it may have begun: start it again with the same id.
+
+        Args:
+            workflow: what `workflow.define` has made, or the name its code is known by.
+            *args: its arguments.
+            id: its workflow id; None draws one.
+            id_policy: what becomes of an id that is taken: ``"reject"`` is an error, ``"use_existing"`` gives
+                the workflow that runs under it, ``"allow_when_closed"`` begins again when that has ended.
+            signal: name and values of a signal that comes with it: to the new workflow, or with
+                ``"use_existing"`` to the one that runs.
+
+        Returns:
+            A handle whose `result` is that of this run and what goes on from it.
+
+        Raises:
+            WorkflowExistsError: the id is taken.
+            DefinitionError: the runner does not know this code.
+            InvalidValueError: an argument has no JSON form or does not fit the annotations.
+            WorkflowHeldError: its code could not make the first step; nothing was started.
+            RuntimeClosedError: the runtime is closing; nothing was started.
+            StoreError: the store failed; its `written` says whether it may have begun.
+        """
+        workflow_id, run = await self._durable.start(
+            workflow, args, id=id, id_policy=id_policy, signal=signal
+        )
+        return WorkflowHandle(self, workflow_id, run=run)
+
+    async def wait_running(self) -> None:
+        """Wait until this runtime is the runner; for one that stands by.
+
+        Raises:
+            InvalidValueError: it was opened without workflows and never will be.
+        """
+        await self._durable.wait_running()
 
     # -- life and end; called by open_runtime --
 
     @trio.lowlevel.enable_ki_protection
     async def _run_background(self, body: trio.CancelScope) -> None:
         # Shielded from whoever cancels the body: what was accepted is flushed first, then _close() ends it.
+        self._body_scope = body
         with self._background_scope:
             try:
                 async with trio.open_nursery() as nursery:
                     self._supervisor.start(nursery)
                     self._kernel.spawn(nursery, self._changes.poll)
+                    self._durable.start_tasks(nursery)
                     self._note_started()
             except Exception as error:  # noqa: BLE001  # told to the body's owner as our bug
                 self._failure = InternalError(f"the runtime's own task failed, please report: {error!r}")
@@ -216,6 +280,13 @@ class Runtime:
                 # Nobody is left who could take or write anything.
                 self._supervisor.closing = True
                 body.cancel()
+
+    def _fail(self, error: TreadleError) -> None:
+        """End the block with an error: the runner can do nothing more."""
+        if self._failure is None and not self._supervisor.closing:
+            self._failure = error
+            if self._body_scope is not None:
+                self._body_scope.cancel()
 
     def _note_started(self) -> None:
         self._started = True
@@ -229,7 +300,11 @@ class Runtime:
 
     @trio.lowlevel.enable_ki_protection
     async def _close(self) -> None:
-        self._supervisor.closing = True
+        try:
+            # First of all: what it writes last is part of what is flushed below.
+            await self._durable.close()
+        finally:
+            self._supervisor.closing = True
         try:
             if self._failure is None:
                 with trio.move_on_after(self.config.close_timeout_seconds, shield=True):
@@ -241,6 +316,7 @@ class Runtime:
 
     def _abandon_rest(self) -> None:
         self._supervisor.abandon_rest()
+        self._durable.release()
         self._changes.fail(self._failure or closed_error())
 
 
@@ -259,10 +335,18 @@ def _check_replay(apply: object, make_state: object, workflow_ids: object) -> No
 async def open_runtime(
     store: str | os.PathLike[str] | Store,
     *,
+    workflows: Iterable[WorkflowDefinition[..., Any]] = (),
+    activities: Iterable[ActivityDefinition[..., Any]] = (),
+    standby: bool = True,
+    converter: Converter | None = None,
+    codecs: Sequence[Codec] | CodecChain = (),
     config: RuntimeConfig | None = None,
     kernel: Kernel | None = None,
 ) -> AsyncIterator[Runtime]:
     """Open a runtime over a store, and close it at the end of the block.
+
+    With `workflows` or `activities` it is the store's runner: it goes on with everything unfinished, as
+    soon as no other process is the runner. There is one at a time; everybody else sends messages.
 
     At the end of the block nothing new is accepted, what was accepted is written within the config's
     `close_timeout_seconds`, and the commit under way is always awaited; that holds too when the block is
@@ -270,6 +354,12 @@ async def open_runtime(
 
     Args:
         store: a URL or path (see `open_store`), or an open store, which stays open.
+        workflows: what `workflow.define` has made: the durable workflows to run here.
+        activities: what `activity.define` has made: the activities they call.
+        standby: when another runner is at work, wait in the background and take over when it ends;
+            `runtime.statistics().runner.state` tells. Otherwise that is an error.
+        converter: values of workflows to JSON and back; None takes `treadle.payloads.JsonConverter`.
+        codecs: what happens to their payloads between converter and store, in the order of writing.
         config: the limits; None takes the defaults.
         kernel: through which everything waits; None takes Trio's own scheduler.
 
@@ -278,6 +368,9 @@ async def open_runtime(
 
     Raises:
         UsageError: the URL names no store.
+        DefinitionError: something among `workflows` or `activities` is none, or two have one name.
+        RunnerBusyError: another runner is at work, and `standby` is False.
+        FencedError: another runner has taken over meanwhile; the block is cancelled.
         StoreError: the store could not be opened.
         InternalError: one of the runtime's own tasks failed: our bug.
     """
@@ -285,12 +378,14 @@ async def open_runtime(
     if given is not None and not isinstance(given, RuntimeConfig):
         raise InvalidValueError(f"config is a RuntimeConfig, got {config!r}; RuntimeConfig(page_events=...)")
     kernel = kernel or TrioKernel()
+    durable = DurableOptions.of(workflows, activities, converter, codecs, standby=standby)
     opened: AbstractAsyncContextManager[Store]
     opened = nullcontext(store) if isinstance(store, Store) else open_store(store, kernel=kernel)
     body_error: BaseException | None = None
     async with opened as live_store:
-        runtime = Runtime(live_store, kernel, config or RuntimeConfig())
+        runtime = Runtime(live_store, kernel, config or RuntimeConfig(), durable)
         try:
+            await runtime._durable.open()
             async with trio.open_nursery() as nursery:
                 kernel.spawn(nursery, runtime._run_background, nursery.cancel_scope)
                 try:

@@ -119,6 +119,7 @@ class Supervisor:
         """
         while self._can_load_here(actor):
             await self.loader.load(actor)
+            actor.check_plain()
             if self.step_here(actor, proposal):
                 return
         await self._post(actor, proposal)
@@ -313,6 +314,7 @@ class Supervisor:
         await self._wait_landed(actor, inbox)
         (head,) = await self._store.heads([actor.workflow_id])
         actor.learn(head)
+        actor.check_plain()
         return head
 
     async def _wait_landed(self, actor: Actor, inbox: Inbox) -> None:

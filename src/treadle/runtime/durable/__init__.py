@@ -1,0 +1,1 @@
+"""Durable workflows carried out: the runner, its lease, attempts at activities, and what callers ask."""

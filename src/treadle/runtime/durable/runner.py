@@ -1,0 +1,837 @@
+"""The runner: the one runtime of a store that carries out its durable workflows.
+
+Everything it does hangs together here: instances take turns on the stage, what they decide flies to the
+store, and what follows (attempts, messages, alarms, answers) is started when it has landed. No task here
+belongs to a workflow; all of them are children of one nursery inside the runtime's background.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from typing import Any, Final
+
+import msgspec
+import trio
+
+from treadle.engine import (
+    SEED_SIZE_BYTES,
+    ActivityDone,
+    AnswerUpdate,
+    AttemptFailed,
+    CancelActivity,
+    Closed,
+    EndedByCancel,
+    Execution,
+    Failed,
+    Registry,
+    StartActivity,
+    TimersFired,
+    Update,
+    WorkflowDefinition,
+)
+from treadle.engine.definitions import ActivityOptions
+from treadle.engine.records import OptionsRecord, options_of
+from treadle.errors import AdmissionError, FencedError, StorePoisonedError, TreadleError
+from treadle.events import WorkflowId
+from treadle.kernel import Kernel
+from treadle.payloads import CodecChain, Converter
+from treadle.runtime.config import RuntimeConfig
+from treadle.runtime.durable.attempts import Attempt, Attempts, AttemptState
+from treadle.runtime.durable.flights import Flights
+from treadle.runtime.durable.instance import (
+    AnyOffer,
+    Decided,
+    EngineProposal,
+    Flight,
+    Instance,
+    Offer,
+    Phase,
+    StartOffer,
+)
+from treadle.runtime.durable.loading import Loading
+from treadle.runtime.durable.refusing import nobody_there
+from treadle.runtime.durable.replies import Promise
+from treadle.runtime.durable.stage import Stage
+from treadle.runtime.durable.timetable import Timetable
+from treadle.runtime.durable.turns import Turns
+from treadle.runtime.durable.watching import Watching
+from treadle.runtime.durable.wire import HEARTBEATS, RUNNER, BeatNote, Envelopes, decode_wire
+from treadle.runtime.following import Changes
+from treadle.runtime.supervisor import Supervisor
+from treadle.stores import Message, Record, Store, Unit
+
+CLOSED_KEY: Final = b"closed"
+"""The record that holds the epoch of the last runner that has closed in order."""
+BURIAL_SECONDS: Final = 0.02
+"""How often code that hangs on tasks of Trio's is looked at, until they have ended."""
+BURIAL_LOOKS_MAX: Final = 50
+"""How often at most: tasks that do not end when cancelled are left to themselves, and it with them."""
+LOOKS_MAX: Final = 16
+"""How many resting instances are looked at, each time one too many is in memory, for one that may leave."""
+DRIFTS_KEPT_MAX: Final = 1_000
+_NOBODY: Final = (None, ())
+
+
+class Runner:
+    """Runs the durable workflows of a store; one at a time, see `lease`.
+
+    Args:
+        store: where everything is.
+        kernel: through which everything waits.
+        config: the limits.
+        supervisor: whose committer takes the units.
+        changes: told what was committed, for followers.
+        registry: the code that is known here.
+        converter: values to JSON and back.
+        codecs: what happens to payloads between converter and store.
+        stopped: called with the error after which this runner can do nothing more.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        kernel: Kernel,
+        config: RuntimeConfig,
+        supervisor: Supervisor,
+        changes: Changes,
+        *,
+        registry: Registry,
+        converter: Converter,
+        codecs: CodecChain,
+        stopped: Callable[[TreadleError], object],
+    ) -> None:
+        self.store = store
+        self.kernel = kernel
+        self.config = config
+        self.registry = registry
+        self.converter = converter
+        self.envelopes = Envelopes(codecs)
+        self.stopping = False
+        self.since_ns = 0
+        self.others_crashed = False
+        self.evictions_failed = 0
+        self.instances: dict[WorkflowId, Instance] = {}
+        self.resting: dict[Instance, None] = {}
+        self.held: dict[WorkflowId, str] = {}
+        self.drifts: dict[WorkflowId, int] = {}
+        self._leaving = 0
+        self._nursery: trio.Nursery | None = None
+        self._changes = changes
+        self._stopped = stopped
+        self._options: dict[OptionsRecord | None, ActivityOptions] = {}
+        self._waiters: dict[WorkflowId, list[Promise]] = {}
+        self._beaten: dict[Attempt, None] = {}
+        self._beat_task: trio.lowlevel.Task | None = None
+        committer = supervisor.committer
+        self.stage = Stage(
+            kernel, has_room=committer.has_room, wait_room=committer.wait_room, closing=self._put_all_away
+        )
+        self.flights = Flights(
+            committer,
+            codecs,
+            self.envelopes,
+            batch_events_max=config.batch_events_max,
+            settled=self._settled,
+        )
+        self.timetable: Timetable[Any] = Timetable(kernel, self._time_came)
+        self.attempts = Attempts(
+            kernel,
+            converter,
+            running_max=config.activities_max,
+            timetable=self.timetable,
+            ended=self._attempt_ended,
+            look_up=self._look_up_details,
+            beaten=self._attempt_has_beaten,
+        )
+        self.loading = Loading(
+            store,
+            kernel,
+            codecs,
+            recoveries_max=config.recoveries_max,
+            page_events=config.page_events,
+            runs_here=registry.workflows.__contains__,
+            read=self.post,
+            failed=self._not_read,
+        )
+        self.watching = Watching(self)
+        self.turns = Turns(self)
+
+    # -- instances --
+
+    def instance(self, workflow_id: WorkflowId) -> Instance:
+        """Find or make the instance of a workflow.
+
+        Args:
+            workflow_id: the workflow.
+
+        Returns:
+            Its instance; COLD when it was not in memory.
+        """
+        instance = self.instances.get(workflow_id)
+        if instance is None:
+            instance = self.instances[workflow_id] = Instance(workflow_id)
+        return instance
+
+    def offer(self, instance: Instance, offer: AnyOffer) -> None:
+        """Let something wait for an instance's next turn.
+
+        Args:
+            instance: whose.
+            offer: what.
+        """
+        if instance.wants_mail and _is_update_here(offer):
+            # Signals that returned before it was sent are in the mail.
+            instance.behind_mail.append(offer)
+            return
+        instance.offers.append(offer)
+        self.post(instance)
+
+    def post(self, instance: Instance) -> None:
+        """See that an instance gets a turn.
+
+        Args:
+            instance: with something to do.
+        """
+        if not instance.posted:
+            instance.posted = True
+            self.resting.pop(instance, None)
+            self.stage.post(self.turns.take, instance)
+
+    def load(self, instance: Instance) -> None:
+        """Have a workflow's log read.
+
+        Args:
+            instance: without code.
+        """
+        if instance.phase is not Phase.LOADING:
+            self.loading.want(instance)
+
+    def deliver(self, message: Message) -> None:
+        """Offer a row of the mailbox to its workflow, unless it has it already.
+
+        Args:
+            message: durable, and not taken as far as is known.
+        """
+        instance = self.instance(message.workflow_id)
+        if message.message_id in instance.known:
+            return
+        instance.known.add(message.message_id)
+        self.offer(instance, self.watching.offer_of(message))
+
+    def hand_on(self, message: Message) -> None:
+        """Offer a row that this process has just put, behind all that was put before it.
+
+        Args:
+            message: durable.
+        """
+        instance = self.instance(message.workflow_id)
+        if self.watching.caught_up and not instance.wants_mail:
+            self.deliver(message)
+        else:
+            self.watching.want_mail(instance)
+
+    def rested(self, instance: Instance) -> None:
+        """Note that a turn has ended with nothing under way.
+
+        Args:
+            instance: whose.
+        """
+        if instance.recovering:
+            self.loading.recovered(instance)
+        if not instance.is_idle:
+            return
+        if instance.phase is not Phase.LIVE:
+            if instance.phase is not Phase.LOADING:
+                self.instances.pop(instance.workflow_id, None)
+        else:
+            self.resting[instance] = None
+            over = len(self.instances) - self._leaving - self.config.instances_max
+            if over > 0:
+                self._send_away(over)
+
+    def _send_away(self, over: int) -> None:
+        for oldest in list(islice(self.resting, LOOKS_MAX)):
+            del self.resting[oldest]
+            if not self._may_leave(oldest):
+                # Behind all others: it is looked at again when they have been.
+                self.resting[oldest] = None
+                continue
+            self._leaving += 1
+            over -= 1
+            self.stage.post(self._put_away, oldest)
+            if not over:
+                return
+
+    def _may_leave(self, instance: Instance) -> bool:
+        """Tell whether nothing in memory hangs on an instance: attempts that wait for their time do not."""
+        if instance.updates:
+            return False
+        return instance.workflow_id not in self.attempts.by_workflow or all(
+            attempt is None or attempt.state is AttemptState.WAITING
+            for attempt in self._attempts_of(instance)
+        )
+
+    def _attempts_of(self, instance: Instance) -> list[Attempt | None]:
+        execution, known = instance.execution, self.attempts.known
+        if execution is None:
+            return []
+        return [known.get((instance.workflow_id, seq)) for seq in execution.activities]
+
+    def _put_away(self, instance: Instance) -> None:
+        self._leaving -= 1
+        idle = instance.is_idle and instance.phase is Phase.LIVE
+        if self.stopping or not idle or not self._may_leave(instance):
+            return
+        for attempt in self._attempts_of(instance):
+            if attempt is not None:
+                self.attempts.forget(attempt)
+        execution, instance.execution = instance.execution, None
+        self.instances.pop(instance.workflow_id, None)
+        self.watching.put_away(instance)
+        if execution is not None:
+            self.turns.evict(execution)
+
+    def _put_all_away(self) -> None:
+        # The end: code that stood still in memory must not be found by the garbage collector.
+        for instance in list(self.instances.values()):
+            execution, instance.execution = instance.execution, None
+            if execution is not None:
+                self.turns.evict(execution)
+
+    def bury(self, execution: Execution, nurseries: Sequence[trio.Nursery]) -> None:
+        """Throw code away that hangs on tasks of Trio's, once those have ended.
+
+        Args:
+            execution: never used again.
+            nurseries: in which those tasks are.
+        """
+        for nursery in nurseries:
+            nursery.cancel_scope.cancel()
+        if self._nursery is not None:
+            self.kernel.spawn(self._nursery, self._bury, execution, tuple(nurseries))
+
+    async def _bury(self, execution: Execution, nurseries: tuple[trio.Nursery, ...]) -> None:
+        # Also when the runner closes meanwhile: code that is left to the garbage collector would complain.
+        with trio.CancelScope(shield=True):
+            for _ in range(BURIAL_LOOKS_MAX):
+                if not any(nursery.child_tasks for nursery in nurseries):
+                    self.turns.evict(execution)
+                    return
+                await self.kernel.sleep(BURIAL_SECONDS)
+
+    def execution(
+        self, definition: WorkflowDefinition[..., Any], workflow_id: WorkflowId, *, first_seq: int
+    ) -> Execution:
+        """Make an execution.
+
+        Args:
+            definition: its code.
+            workflow_id: its id.
+            first_seq: where its run begins.
+
+        Returns:
+            The execution, without a history.
+        """
+        return Execution(definition, workflow_id, self.registry, self.converter, first_seq=first_seq)
+
+    # -- what a unit has come to; called in the committer's task --
+
+    def _settled(self, proposal: EngineProposal) -> None:
+        flight: Flight = proposal.flight
+        instance = flight.instance
+        if proposal.error is not None or proposal.repeated:
+            self._crashed(flight, proposal.error)
+            return
+        if proposal.events:
+            instance.next_seq += len(proposal.events)
+            instance.digest = flight.digest
+        if proposal.tokens:
+            instance.token = proposal.tokens[0]
+        if self._changes.anybody:
+            self._changes.committed(instance.workflow_id)
+        if flight.left:
+            self.flights.go_on(flight)
+            return
+        decided = flight.decided
+        if decided.facts is not None:
+            instance.facts = decided.facts
+        instance.flight = None
+        instance.failures = 0
+        for taken in decided.taken:
+            instance.known.discard(taken.message_id)
+            self.watching.taken(taken)
+        self.carry_out(instance, decided)
+        if instance.offers:
+            self.loading.recovered(instance)
+            self.post(instance)
+        else:
+            instance.inputs_max = self.config.batch_events_max
+            self.rested(instance)
+
+    def _crashed(self, flight: Flight, error: TreadleError | None) -> None:
+        """A unit was not written, or nobody knows: begin anew from what is in the store."""
+        instance = flight.instance
+        instance.flight = None
+        if isinstance(error, FencedError | StorePoisonedError):
+            self.stop(error)
+            return
+        if self.stopping:
+            return
+        for offer in reversed(flight.decided.offers):
+            if error is None or isinstance(error, AdmissionError) or not _tell_failed(offer, error):
+                instance.offers.appendleft(offer)
+        # What it has put may be there after all.
+        for message in flight.decided.put:
+            self.watching.want_mail(self.instance(message.workflow_id))
+        self.stage.post(self._begin_anew, instance, error)
+
+    def _begin_anew(self, instance: Instance, error: TreadleError | None) -> None:
+        execution, instance.execution = instance.execution, None
+        if execution is not None:
+            self.turns.evict(execution)
+        # What came by the mailbox is read from there again: it may have been taken after all.
+        kept = [offer for offer in instance.offers if offer.message is None]
+        instance.offers.clear()
+        instance.offers.extend(offer for offer in kept if not _is_update_here(offer))
+        instance.known.clear()
+        # Who waits for an update asks again: its end may be in the log by now.
+        asked = ((update, reply) for update, replies in instance.updates.values() for reply in replies)
+        again = (Offer(update, reply=reply) for update, reply in asked)
+        waiting = (offer for offer in kept if _is_update_here(offer))
+        instance.behind_mail[:0] = [*again, *waiting]
+        instance.updates.clear()
+        if instance.phase is not Phase.HELD:
+            instance.phase = Phase.COLD
+        instance.failures += 1
+        self.loading.recovered(instance)
+        if error is None or instance.failures == 1:
+            self._go_on(instance)
+            return
+        seconds = self.config.backoff_initial_seconds * 2.0 ** min(instance.failures - 2, 20)
+        self._pause(instance, min(seconds, self.config.backoff_maximum_seconds))
+
+    def _go_on(self, instance: Instance) -> None:
+        # Read again whatever waits: what nobody knew the outcome of may be there, and has to be carried out.
+        self.watching.want_mail(instance)
+        if instance.phase is Phase.HELD:
+            self.post(instance)
+        else:
+            self.load(instance)
+
+    def _pause(self, instance: Instance, seconds: float) -> None:
+        instance.paused = True
+        self.timetable.set((instance,), self.kernel.wall_time_ns() + round(seconds * 1_000_000_000))
+
+    def _not_read(self, instances: Sequence[Instance], error: TreadleError) -> None:
+        if isinstance(error, StorePoisonedError):
+            self.stop(error)
+            return
+        for instance in instances:
+            self.loading.recovered(instance)
+            instance.phase = Phase.COLD
+            instance.failures += 1
+            seconds = self.config.backoff_initial_seconds * 2.0 ** min(instance.failures - 1, 20)
+            self._pause(instance, min(seconds, self.config.backoff_maximum_seconds))
+
+    def write_alone(self, decided: Decided) -> None:
+        """Write answers and refusals that change no log; should it fail, their rows are found again.
+
+        Args:
+            decided: without events and facts.
+        """
+
+        def settled(proposal: EngineProposal) -> None:
+            for taken in decided.taken:
+                if (instance := self.instances.get(taken.workflow_id)) is not None:
+                    instance.known.discard(taken.message_id)
+                if proposal.error is None:
+                    self.watching.taken(taken)
+            if isinstance(proposal.error, FencedError):
+                self.stop(proposal.error)
+
+        unit = Unit(
+            messages_put=decided.put,
+            messages_taken=decided.taken,
+            records=decided.records,
+            epoch=self.flights.epoch,
+        )
+        self.flights.send_alone(unit, settled)
+
+    # -- effects: what follows once it is durable --
+
+    def carry_out(self, instance: Instance, decided: Decided) -> None:
+        """Start what a turn's activations have asked for; all of it is durable.
+
+        Args:
+            instance: whose turn it was.
+            decided: what it has decided.
+        """
+        for effect in decided.effects:
+            if isinstance(effect, StartActivity):
+                self.start_attempt(instance, effect.seq)
+            elif isinstance(effect, CancelActivity):
+                self._cancel_attempt(instance, effect)
+            elif isinstance(effect, AnswerUpdate):
+                for reply in instance.updates.pop(effect.update_id, _NOBODY)[1]:
+                    reply.give(effect)
+            elif isinstance(effect, Closed):
+                self._close(instance, effect)
+        for offer in decided.offers:
+            self._tell(instance, offer, decided)
+        for message in decided.put:
+            self.hand_on(message)
+        self.set_alarm(instance)
+
+    def _tell(self, instance: Instance, offer: AnyOffer, decided: Decided) -> None:
+        if type(offer) is Offer:
+            if type(offer.input) is AttemptFailed:
+                self.start_attempt(instance, offer.input.seq)
+            elif type(offer.input) is Update:
+                # Its answer is an effect, which has come by now if it was turned away.
+                if offer.accepted is not None:
+                    offer.accepted.give(None)
+            elif offer.reply is not None:
+                offer.reply.give(None)
+        elif offer.reply is not None:
+            offer.reply.give(decided.started)
+
+    def _cancel_attempt(self, instance: Instance, effect: CancelActivity) -> None:
+        if not self.attempts.cancel(instance.workflow_id, effect.seq) and effect.answer:
+            self.offer(instance, Offer(ActivityDone(effect.seq, EndedByCancel())))
+
+    def _close(self, instance: Instance, effect: Closed) -> None:
+        execution, instance.execution = instance.execution, None
+        instance.phase = Phase.CLOSED
+        self.attempts.cancel_all(instance.workflow_id)
+        if execution is not None:
+            self.stage.post(self.turns.evict, execution)
+        error = None
+        for _, replies in instance.updates.values():
+            for reply in replies:
+                error = error or nobody_there(instance)
+                reply.fail(error)
+        instance.updates.clear()
+        self.held.pop(instance.workflow_id, None)
+        name = instance.facts.name if instance.facts is not None else ""
+        for promise in self._waiters.pop(instance.workflow_id, ()):
+            promise.give((effect.status, effect.payload, name))
+
+    # -- attempts --
+
+    def start_attempt(self, instance: Instance, seq: int) -> None:
+        """Take on the next attempt at an activity, unless there is one or it has ended.
+
+        Args:
+            instance: LIVE.
+            seq: the seq of its ACTIVITY_SCHEDULED.
+        """
+        execution = instance.execution
+        pending = execution.activities.get(seq) if execution is not None else None
+        if execution is None or pending is None or pending.is_cancelling:
+            return
+        if (instance.workflow_id, seq) in self.attempts.known:
+            return
+        record = pending.record
+        options = self._options.get(record.options)
+        if options is None:
+            options = self._options[record.options] = options_of(record)
+        definition = self.registry.activities.get(record.name)
+        if definition is None:
+            # The engine holds a workflow whose code asks for an activity that is not known here; this one was
+            # asked for by code that is gone by now.
+            return
+        failed = pending.attempts_failed
+        self.attempts.start(
+            Attempt(
+                instance.workflow_id,
+                execution.run_start_seq,
+                seq,
+                failed + 1,
+                definition,
+                bytes(record.args),
+                options,
+                pending.scheduled_ns,
+                pending.next_due_ns or pending.scheduled_ns,
+                details_known=not failed and not instance.recovering,
+                lost=pending.attempts_lost,
+            )
+        )
+
+    def _attempt_ended(self, attempt: Attempt) -> None:
+        if self.stopping:
+            return
+        if attempt.unheard:
+            if attempt.has_beaten:
+                self._beaten.pop(attempt, None)
+                unit = Unit(records=(self._beat_record(attempt, None),), epoch=self.flights.epoch)
+                self.flights.send_alone(unit, lambda _: None)
+            return
+        now_ns = self.kernel.wall_time_ns()
+        given = _what_follows(attempt, now_ns)
+        records: tuple[Record, ...] = ()
+        if attempt.has_beaten:
+            self._beaten.pop(attempt, None)
+            done = type(given) is ActivityDone
+            records = (self._beat_record(attempt, None if done else attempt.details),)
+        self.offer(self.instance(attempt.workflow_id), Offer(given, records=records))
+
+    def _beat_record(self, attempt: Attempt, details: bytes | None) -> Record:
+        key = attempt.record_key
+        if details is None:
+            return Record(HEARTBEATS, key, None)
+        note = BeatNote(msgspec.Raw(details), attempt.number)
+        return self.envelopes.record(HEARTBEATS, key, attempt.workflow_id, note)
+
+    async def _look_up_details(self, attempt: Attempt) -> bytes | None:
+        found = await self.store.record(HEARTBEATS, attempt.record_key)
+        if found is None:
+            return None
+        attempt.has_beaten = True
+        note = decode_wire(self.envelopes.open(attempt.workflow_id, found), BeatNote)
+        return bytes(note.details)
+
+    def _attempt_has_beaten(self, attempt: Attempt) -> None:
+        self._beaten[attempt] = None
+        if self._beat_task is not None:
+            task, self._beat_task = self._beat_task, None
+            self.kernel.wake(task)
+
+    @trio.lowlevel.enable_ki_protection
+    async def _write_beats(self) -> None:
+        while True:
+            while not self._beaten:
+                self._beat_task = trio.lowlevel.current_task()
+                await self.kernel.park(self._forget_beat_task)
+            beaten, self._beaten = self._beaten, {}
+            records = tuple(self._beat_record(attempt, attempt.details) for attempt in beaten)
+            self.flights.send_alone(Unit(records=records, epoch=self.flights.epoch), lambda _: None)
+            await self.kernel.sleep(self.config.heartbeat_seconds)
+
+    def _forget_beat_task(self) -> None:
+        self._beat_task = None
+
+    # -- time --
+
+    def set_alarm(self, instance: Instance) -> None:
+        """Have an instance woken when its next timer is due.
+
+        Args:
+            instance: any.
+        """
+        execution = instance.execution
+        timers = execution.timers if execution is not None else None
+        if timers:
+            self.timetable.set(instance.workflow_id, min(timers.values()))
+        elif instance.workflow_id in self.timetable:
+            self.timetable.clear(instance.workflow_id)
+
+    def clear_alarm(self, instance: Instance) -> None:
+        """Have an instance no longer woken.
+
+        Args:
+            instance: any.
+        """
+        self.timetable.clear(instance.workflow_id)
+
+    def _time_came(self, key: Any) -> None:
+        if type(key) is Attempt:
+            self.attempts.time_came(key)
+        elif type(key) is tuple:
+            (instance,) = key
+            instance.paused = False
+            self._go_on(instance)
+        else:
+            instance = self.instance(key)
+            self.offer(instance, Offer(TimersFired(self.kernel.wall_time_ns())))
+
+    # -- who waits for results --
+
+    def wait_closed(self, workflow_id: WorkflowId) -> Promise:
+        """Be told when a workflow has ended.
+
+        Args:
+            workflow_id: which.
+
+        Returns:
+            Status, payload of the event that ends it, and its name, once that is durable; None when its end
+            is to be looked for in the store.
+        """
+        promise = Promise(self.kernel)
+        self._waiters.setdefault(workflow_id, []).append(promise)
+        return promise
+
+    def look_again(self, workflow_id: WorkflowId) -> None:
+        """Tell those who wait for a workflow's end to look for it in the store.
+
+        Args:
+            workflow_id: which.
+        """
+        for promise in self._waiters.pop(workflow_id, ()):
+            promise.give(None)
+
+    def forget_waiter(self, workflow_id: WorkflowId, promise: Promise) -> None:
+        """Wait no longer.
+
+        Args:
+            workflow_id: for whom.
+            promise: from `wait_closed`.
+        """
+        waiting = self._waiters.get(workflow_id)
+        if waiting is not None and promise in waiting:
+            waiting.remove(promise)
+            if not waiting:
+                del self._waiters[workflow_id]
+
+    # -- for people --
+
+    def note_drifts(self, instance: Instance, execution: Execution) -> None:
+        """Remember that a workflow's code has drifted from its log.
+
+        Args:
+            instance: whose.
+            execution: just replayed.
+        """
+        if execution.drifts and len(self.drifts) < DRIFTS_KEPT_MAX:
+            self.drifts[instance.workflow_id] = len(execution.drifts)
+
+    def shown(self, stack: Any) -> bytes:
+        """Make task trees JSON.
+
+        Args:
+            stack: as the engine gives it.
+
+        Returns:
+            A JSON array.
+        """
+        return msgspec.json.encode(stack, enc_hook=str)
+
+    def described(self, instance: Instance) -> bytes:
+        """Make what a workflow waits for JSON.
+
+        Args:
+            instance: LIVE.
+
+        Returns:
+            A JSON array of lines.
+        """
+        execution = instance.execution
+        return msgspec.json.encode(() if execution is None else execution.describe().waiting_for)
+
+    def code_of(self, name: str) -> str:
+        """Tell one version of a workflow's code from another.
+
+        Args:
+            name: the name it is registered under.
+
+        Returns:
+            A digest, or an empty string when the code is not known here.
+        """
+        definition = self.registry.workflows.get(name)
+        return self.watching.code_digest(definition) if definition is not None else ""
+
+    # -- life and end --
+
+    def new_seed(self) -> bytes:
+        """Draw the chance of a run."""
+        draw = self.kernel.random
+        return b"".join(int(draw() * 2**32).to_bytes(4, "big") for _ in range(SEED_SIZE_BYTES // 4))
+
+    async def take_over(self) -> None:
+        """Become the store's runner; the lease is held.
+
+        Raises:
+            StoreError: the store failed.
+        """
+        self.flights.epoch = await self.store.raise_epoch()
+        self.since_ns = self.kernel.wall_time_ns()
+        closed = await self.store.record(RUNNER, CLOSED_KEY)
+        before = self.flights.epoch - 1
+        self.others_crashed = before > 0 and closed != str(before).encode()
+
+    async def run(self) -> None:
+        """Run workflows until cancelled or stopped."""
+        spawn = self.kernel.spawn
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            self.attempts.open(nursery)
+            for part in (
+                self.stage.run,
+                self.loading.run,
+                self.timetable.run,
+                self._write_beats,
+                self.watching.watch_due,
+                self.watching.watch_mail,
+            ):
+                spawn(nursery, part)
+
+    def begin_close(self) -> None:
+        """Take nothing more; what is under way to the store goes on."""
+        self.stopping = True
+        self.attempts.stop()
+
+    def note_closed(self) -> None:
+        """Leave word that this runner has closed in order: no attempt of its was lost."""
+        record = Record(RUNNER, CLOSED_KEY, str(self.flights.epoch).encode())
+        self.flights.send_alone(Unit(records=(record,), epoch=self.flights.epoch), lambda _: None)
+
+    def stop(self, error: TreadleError) -> None:
+        """Do nothing more: this runner was overtaken, or its store is no longer to be trusted.
+
+        Args:
+            error: why.
+        """
+        if not self.stopping:
+            self.begin_close()
+            self._stopped(error)
+        self.fail_all(error)
+
+    def fail_all(self, error: TreadleError) -> None:
+        """Answer everybody who still waits.
+
+        Args:
+            error: why nothing more will come.
+        """
+        for promises in self._waiters.values():
+            for promise in promises:
+                promise.fail(error)
+        self._waiters.clear()
+        for instance in self.instances.values():
+            flying: Iterable[AnyOffer] = instance.flight.decided.offers if instance.flight else ()
+            for offer in (*flying, *instance.offers, *instance.behind_mail):
+                if offer.reply is not None:
+                    offer.reply.fail(error)
+            for _, replies in instance.updates.values():
+                for reply in replies:
+                    reply.fail(error)
+
+
+def _tell_failed(offer: AnyOffer, error: TreadleError) -> bool:
+    """Tell callers that wait for a start or an update what the store has said, instead of trying for ever."""
+    waits = type(offer) is StartOffer or (type(offer) is Offer and type(offer.input) is Update)
+    if not waits or offer.message is not None or offer.reply is None:
+        return False
+    offer.reply.fail(error)
+    return True
+
+
+def _what_follows(attempt: Attempt, now_ns: int) -> ActivityDone | AttemptFailed:
+    """Decide whether an attempt was the last: the activity's own retry policy, within its limits of time."""
+    outcome = attempt.outcome
+    assert outcome is not None  # noqa: S101  # the pair of Attempt.end()
+    if type(outcome) is Failed and not attempt.cancelled and not outcome.failure.non_retryable:
+        failure, options = outcome.failure, attempt.options
+        made = attempt.number - attempt.lost
+        delay_ns = options.retry.next_delay_ns(made, retry_after_seconds=failure.retry_after_seconds)
+        if delay_ns is not None and not _too_late(attempt, now_ns + delay_ns):
+            return AttemptFailed(attempt.seq, attempt.number, failure, now_ns + delay_ns)
+    return ActivityDone(attempt.seq, outcome, attempt.number)
+
+
+def _too_late(attempt: Attempt, due_ns: int) -> bool:
+    limit_ns = attempt.options.schedule_to_close_ns
+    return limit_ns is not None and due_ns >= attempt.scheduled_ns + limit_ns
+
+
+def _is_update_here(offer: AnyOffer) -> bool:
+    return offer.message is None and type(offer) is Offer and type(offer.input) is Update
