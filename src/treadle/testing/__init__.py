@@ -1,6 +1,8 @@
-"""For your own tests: kernels that own time and chance, and what a store must keep, as checks.
+"""For your own tests: workflows in virtual time, kernels that own time and chance, what a store must keep.
 
-Importing this needs neither pytest nor hypothesis; `store_machine` needs hypothesis when it is called.
+`treadle.testing.workflows` is for tests of durable workflows, and the names here that come from it; the rest
+is for programs with a runtime and for stores. Importing this needs neither pytest nor hypothesis;
+`store_machine` needs hypothesis when it is called.
 """
 
 from __future__ import annotations
@@ -11,21 +13,81 @@ from treadle.testing.kernel_guard import KernelGuard, run_in_world
 from treadle.testing.store_conformance import StoreCheck, check_name, store_checks
 from treadle.testing.store_factory import StoreFactory, UrlFactory
 from treadle.testing.store_machine import store_machine
+from treadle.testing.workflows import (
+    ActivityCall,
+    CancelAt,
+    CrashReport,
+    EntropyError,
+    EntropyGuard,
+    HistoryReplay,
+    QueryAt,
+    Rehearsal,
+    ReplayDifferenceError,
+    Script,
+    Sent,
+    SignalAt,
+    Status,
+    Step,
+    StillRunningError,
+    TerminateAt,
+    UpdateAt,
+    assert_deterministic,
+    attempts,
+    calls,
+    check_replay,
+    crash_everywhere,
+    evict_everywhere,
+    forbid_entropy,
+    hangs,
+    raises,
+    replay,
+    returns,
+    run_workflow,
+)
 from treadle.testing.world_kernel import KernelDeadlockError, KernelViolationError, WorldKernel
 
 __all__ = [
+    "ActivityCall",
+    "CancelAt",
+    "CrashReport",
+    "EntropyError",
+    "EntropyGuard",
+    "HistoryReplay",
     "InlineKernel",
     "KernelDeadlockError",
     "KernelGuard",
     "KernelViolationError",
     "LogWriter",
+    "QueryAt",
+    "Rehearsal",
+    "ReplayDifferenceError",
+    "Script",
+    "Sent",
+    "SignalAt",
+    "Status",
+    "Step",
+    "StillRunningError",
     "StoreCheck",
     "StoreFactory",
+    "TerminateAt",
+    "UpdateAt",
     "UrlFactory",
     "WorldKernel",
+    "assert_deterministic",
+    "attempts",
+    "calls",
     "chained",
     "check_name",
+    "check_replay",
+    "crash_everywhere",
+    "evict_everywhere",
+    "forbid_entropy",
+    "hangs",
+    "raises",
+    "replay",
+    "returns",
     "run_in_world",
+    "run_workflow",
     "store_checks",
     "store_machine",
 ]

@@ -82,6 +82,8 @@ class WorldKernel(trio.abc.Clock):
         decisions: how many times the kernel has chosen a task to run.
     """
 
+    wall_clock_jumps = False
+
     def __init__(self, seed: int = 0, *, epoch_ns: int = 1_700_000_000_000_000_000) -> None:
         self.decisions = 0
         self._seed = seed
