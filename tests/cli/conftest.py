@@ -8,17 +8,19 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
 import trio
+from process_lines import await_line
 
 from treadle.cli import main
+from treadle.cli.durable.modules import load_code
 from treadle.cli.times import moment
-from treadle.runtime import open_runtime
+from treadle.runtime import WorkflowHandle, open_runtime
 
 
 @attrs.frozen
@@ -122,3 +124,58 @@ def orders(_made: Path, tmp_path: Path) -> Path:
 def store(_made: Path, tmp_path: Path) -> Path:
     """A store with four numbered payloads in each of two logs, in the default place."""
     return Path(shutil.copy(_made / "payloads.db", tmp_path / "treadle.db"))
+
+
+# -- durable workflows ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A user's module in the current folder, see `sample_shop.py`; forgotten afterwards."""
+    path = Path(shutil.copy(Path(__file__).with_name("sample_shop.py"), tmp_path / "shop.py"))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    known = set(sys.modules)
+    yield path
+    for name in set(sys.modules) - known:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def running(shop: Path) -> Callable[..., str]:
+    """Begin a workflow of the shop in the default store, and leave it where it waits; nobody runs it then."""
+
+    def begin(name: str, *args: Any, id: str = "order-1") -> str:  # noqa: A002  # the word everywhere else
+        code = load_code(f"shop:{name}")
+
+        async def main() -> None:
+            async with open_runtime(
+                shop.with_name("treadle.db"), workflows=code.workflows, activities=code.activities
+            ) as runtime:
+                handle = await runtime.start(code.workflow(), *args, id=id)
+                await _waits(handle)
+
+        trio.run(main)
+        return id
+
+    return begin
+
+
+async def _waits(handle: WorkflowHandle) -> None:
+    while not any("signal" in line for line in (await handle.describe()).waits_for):  # noqa: ASYNC110
+        await trio.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A store whose workflows another process runs, as long as the module's tests last."""
+    folder = tmp_path_factory.mktemp("served")
+    shutil.copy(Path(__file__).with_name("sample_shop.py"), folder / "shop.py")
+    store = folder / "served.db"
+    with start("workflow", "serve", "shop", "--store", str(store), cwd=folder) as process:
+        await_line(process.stderr, "running the workflows")
+        yield str(store)
+        process.terminate()
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 143, err.decode()

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 from functools import partial
+from importlib import import_module
+from itertools import count
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from treadle import __version__
-from treadle.cli import main, output
+from treadle.cli import app, main, output
 from treadle.cli.exits import EXIT_BY_ERROR, exit_code, first_cause
 from treadle.cli.verdict import PROMISES, Verdict
 from treadle.errors import (
@@ -37,8 +42,16 @@ COMMANDS = (
     ("demo",),
     ("stress",),
     ("replay",),
+    ("run",),
     *(("log", name) for name in ("import", "export", "read", "tail", "append", "verify")),
-    *(("workflow", name) for name in ("list", "show", "count")),
+    *(
+        ("workflow", name)
+        for name in ("list", "show", "count", "serve", "start", "signal", "query", "update")
+    ),
+    *(
+        ("workflow", name)
+        for name in ("cancel", "terminate", "result", "describe", "stack", "patches", "resume")
+    ),
 )
 
 
@@ -57,6 +70,24 @@ def test_a_group_without_a_command_shows_its_commands(treadle, command):
 
     assert ran.code == 0
     assert "Commands" in ran.out
+
+
+@pytest.mark.parametrize("command", app.COMMANDS, ids=lambda command: command.name)
+def test_lists_of_commands_say_what_the_command_says_of_itself(command):
+    module, _, name = command.function.partition(":")
+    function = getattr(import_module(f"treadle.cli.{module}"), name)
+    first, _, _ = inspect.getdoc(function).partition("\n\n")
+
+    assert " ".join(first.split()) == command.told
+
+
+def test_help_loads_no_command():
+    """So it is there at once."""
+    code = "import sys; from treadle.cli import main; main(['--help']); main(['log']); print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert "treadle.cli.app" in ran.stdout
+    assert {"trio", "treadle.runtime", "treadle.cli.logs.reading"}.isdisjoint(ran.stdout.split())
 
 
 def test_version_is_the_packages_version(treadle):
@@ -148,11 +179,10 @@ def test_a_real_command_keeps_data_and_messages_apart(in_process):
     assert ran.err.startswith("replayed 7 events of 3 workflows")
 
 
-@pytest.mark.usefixtures("orders")
-def test_the_store_may_come_from_the_environment(in_process, tmp_path):
-    env = {"TREADLE_STORE": str(tmp_path / "treadle.db")}
+def test_the_store_may_come_from_the_environment(treadle, orders, monkeypatch):
+    monkeypatch.setenv("TREADLE_STORE", str(orders.rename(orders.with_name("elsewhere.db"))))
 
-    assert in_process("workflow", "count", env=env).out == "3\n"
+    assert treadle("workflow", "count").out == "3\n"
 
 
 @pytest.mark.usefixtures("orders")
@@ -166,6 +196,19 @@ def test_ctrl_c_ends_with_130_and_no_traceback(started):
     assert process.returncode == 130
     assert b"interrupted" in err
     assert b"Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("module", "number", "code"),
+    [("cyclopts", "SIGINT", 130), ("trio", "SIGINT", 130), ("trio", "SIGTERM", 143)],
+)
+def test_an_interruption_while_modules_load_ends_without_a_word(in_process, tmp_path, module, number, code):
+    signalling = f"import os, signal\nos.kill(os.getpid(), signal.{number})\nraise ImportError('went on')\n"
+    (tmp_path / f"{module}.py").write_text(signalling)
+    # `python -m` looks for modules in the current folder first.
+    ran = in_process("log", "read", "order-1")
+
+    assert (ran.code, ran.out, ran.err) == (code, "", "")
 
 
 def test_a_reader_that_goes_away_ends_the_command_without_a_word(started, treadle):
@@ -192,51 +235,50 @@ def test_the_reference_tells_every_option_that_help_tells(treadle, command):
     assert sorted(option for option in options if option not in section) == []
 
 
-def _await_store(process: subprocess.Popen[bytes], store: Path) -> None:
+def _await_events(process: subprocess.Popen[bytes], folder: Path) -> None:
     for _ in range(600):
         # The write-ahead log grows: events are under way.
-        wal = store.with_name(f"{store.name}-wal")
-        if process.poll() is not None or (wal.exists() and wal.stat().st_size > 200_000):
+        sizes = [wal.stat().st_size for wal in [*folder.glob("*-wal"), *folder.glob("*/*-wal")]]
+        if process.poll() is not None or any(size > 200_000 for size in sizes):
             return
         time.sleep(0.02)
+
+
+def _send_without_end(descriptor: int) -> None:
+    """Send lines to import for as long as somebody reads them."""
+    formatted = writer("jsonl")
+    with suppress(BrokenPipeError), open(descriptor, "wb", buffering=0) as pipe:  # no path
+        pipe.write(formatted.begin([]))
+        for n in count():
+            events = tuple(WorkflowEvent(seq, n, EventKind.CUSTOM, b"x" * 200) for seq in range(1, 501))
+            pipe.write(formatted.log(ImportedLog(workflow_id(f"w{n}"), events)))
 
 
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "terminated"]
 )
-@pytest.mark.parametrize("command", ["import", "stress"])
+@pytest.mark.parametrize(
+    "command",
+    [("log", "import", "-", "--store", "s.db"), ("stress", "--workflows", "500", "--events", "1000")],
+    ids=["import", "stress"],
+)
 def test_a_command_that_writes_is_interrupted_without_a_traceback(started, tmp_path, command, number, code):
-    store = tmp_path / "s.db"
-    if command == "import":
-        formatted = writer("jsonl")
-        with (tmp_path / "many.jsonl").open("wb") as file:
-            file.write(formatted.begin([]))
-            for n in range(40_000):
-                event = WorkflowEvent(1, n, EventKind.CUSTOM, b"x" * 200)
-                file.write(formatted.log(ImportedLog(workflow_id(f"w{n}"), (event,))))
-            file.write(formatted.end())
-        arguments = ("log", "import", "many.jsonl")
-    else:
-        arguments = ("stress", "--workflows", "500", "--events", "1000")
-    with started(*arguments, "--store", str(store)) as process:
-        _await_store(process, store)
+    """It says so, and leaves no temporary store behind."""
+    reading, writing = os.pipe()
+    surroundings = {**os.environ, "TMPDIR": str(tmp_path)}
+    with started(*command, stdin=reading, env=surroundings) as process:
+        os.close(reading)
+        sender = threading.Thread(target=_send_without_end, args=[writing])
+        sender.start()
+        _await_events(process, tmp_path)
+        made = list(tmp_path.glob("treadle-fresh-*"))
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
+        sender.join()
 
     assert (process.returncode, out) == (code, b"")
     assert err == b"treadle: interrupted; what was acknowledged is kept\n"
-
-
-def test_a_terminated_command_leaves_no_temporary_store(started, tmp_path):
-    surroundings = {**os.environ, "TMPDIR": str(tmp_path)}
-    with started("stress", "--workflows", "500", "--events", "1000", env=surroundings) as process:
-        while not (made := list(tmp_path.glob("treadle-fresh-*/*-wal"))):
-            time.sleep(0.02)
-        _await_store(process, Path(str(made[0]).removesuffix("-wal")))
-        process.terminate()
-        process.communicate(timeout=60)
-
-    assert process.returncode == 143
+    assert len(made) == (command[0] == "stress")
     assert not list(tmp_path.glob("treadle-fresh-*"))
 
 
@@ -253,7 +295,7 @@ def test_a_closed_stream_takes_nothing_and_fails_nothing(closing, code):
 @pytest.mark.parametrize("columns", ["40", "30"])
 def test_a_narrow_screen_folds_labels_and_keeps_values(monkeypatch, capsys, columns):
     monkeypatch.setenv("COLUMNS", columns)
-    monkeypatch.setattr(output, "Console", partial(Console, force_terminal=True))
+    monkeypatch.setattr("rich.console.Console", partial(Console, force_terminal=True))
     verdict = Verdict()
     output.show_facts("table", "demo", verdict.record(), {"digest": "ab" * 32, **verdict.rows()})
     out = capsys.readouterr().out

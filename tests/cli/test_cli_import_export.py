@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -182,6 +183,20 @@ def test_an_export_goes_to_stdout_and_chooses_by_name_or_prefix(treadle):
     assert names("parcel-9", "order-2") == ["parcel-9", "order-2"]
     assert treadle("log", "export", "x", "--prefix", "o").code == 2
     assert treadle("log", "export", "nobody").code == 3
+
+
+@pytest.mark.usefixtures("orders")
+def test_an_export_to_a_file_prints_a_summary_and_to_stdout_only_the_logs(treadle):
+    summary = {"file": "two.jsonl", "format": "jsonl", "workflows": 2, "events": 5}
+    ran = treadle("log", "export", "--prefix", "order-", "-f", "two.jsonl", "-o", "json")
+    table = treadle("log", "export", "-f", "all.xes.gz", "--format", "xes")
+
+    assert (ran.json, ran.err) == (summary, "")
+    assert re.search(r"events +7\n", table.out)
+    assert treadle("log", "export", "order-2").err == "1 workflow written\n"
+    refused = treadle("log", "export", "-o", "json")
+    assert (refused.code, refused.out) == (2, "")
+    assert "give --file" in refused.err
 
 
 @pytest.mark.usefixtures("orders")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import pytest
 
 from treadle.cli.stress.load import Load, LogState
@@ -42,6 +44,32 @@ def test_several_processes_share_one_file(treadle):
     assert (ran.code, ran.err) == (0, "")
     assert (ran.json["ok"], ran.json["processes"], ran.json["events"]) == (True, 2, 144)
     assert treadle("replay", "--store", "shared.db", "-o", "json").json["events"] == 144
+
+
+def test_writers_go_on_for_a_time_instead_of_a_number_of_events(treadle):
+    """However many events that are, every promise is checked for all of them."""
+    ran = treadle("stress", "--workflows", "3", "--duration", "0.1", "--store", "memory:", "-o", "json")
+
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.json["ok"] is True
+    assert ran.json["events"] > 0
+    assert "3 workflows for 0.1 s" in treadle("stress", "--workflows", "3", "--duration", "0.1").out
+
+
+def test_a_writer_that_has_a_time_goes_on_without_end():
+    batches = Load(1, 1, 1, 2, 0.0, 0.0, 1, 0, seconds=1.0).batches("w", 0)
+    keys = [key for _, batch in islice(batches, 100) for key in batch]
+
+    assert keys == [f"0:{number}".encode() for number in range(200)]
+
+
+def test_a_number_of_events_or_a_time_ends_the_writing(treadle):
+    both = treadle(*SMALL, "--duration", "1")
+
+    assert both.code == 2
+    assert "--events or --duration" in both.err
+    assert treadle("stress", "--duration", "0").code == 2
+    assert treadle("stress", "--duration", "601").code == 2
 
 
 def test_processes_do_not_share_memory(treadle):

@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        arguments: what stands after `treadle`; None takes the process's own.
+        arguments: what stands after `treadle`; None takes the process's own, and its signals.
 
     Returns:
         The exit code, from the table in `treadle.cli.exits`.
@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Raises:
         ModuleNotFoundError: something other than the `cli` extra is missing.
     """
+    signals = _Signals(ours=arguments is None)
     _open_missing_streams()
     try:
         from treadle.cli.app import run  # noqa: PLC0415  # the extra may be missing, and that needs words
@@ -45,9 +46,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # The process is ours: millions of short-lived events and few cycles make the default's frequent
     # collections a sixth of an import's CPU.
     gc.set_threshold(100_000, 20, 50)
-    terminations = _take_termination_as_interruption()
-    code = run(sys.argv[1:])
-    return TERMINATED if terminations and code == INTERRUPTED else code
+    code = run(sys.argv[1:], signals.interrupt_from_now_on)
+    return TERMINATED if signals.terminated and code == INTERRUPTED else code
+
+
+class _Signals:
+    """What Ctrl-C and SIGTERM do to a process that is ours: end it at once, and later clean up first.
+
+    Args:
+        ours: whether they are ours to decide about; if somebody else has decided, they are not.
+    """
+
+    def __init__(self, *, ours: bool) -> None:
+        self.terminated = False
+        self._ours = (
+            ours
+            and threading.current_thread() is threading.main_thread()
+            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+            and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        )
+        if self._ours:
+            # Nothing is open yet, and an exception out of a half-loaded module would be nobody's to catch.
+            # The codes are INTERRUPTED and TERMINATED of `treadle.cli.exits`, which is not loaded yet either.
+            signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+            signal.signal(signal.SIGTERM, lambda *_: os._exit(143))
+
+    def interrupt_from_now_on(self) -> None:
+        """Let both raise KeyboardInterrupt, so that the command that now begins cleans up."""
+        if self._ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.signal(signal.SIGTERM, self._terminate)
+
+    def _terminate(self, _number: int, _frame: object) -> None:
+        self.terminated = True
+        signal.raise_signal(signal.SIGINT)
 
 
 def _open_missing_streams() -> None:
@@ -58,25 +90,3 @@ def _open_missing_streams() -> None:
             stream = Path(os.devnull).open(mode)  # noqa: SIM115  # as long as the process
             os.set_inheritable(stream.fileno(), True)
             setattr(sys, name, stream)
-
-
-def _take_termination_as_interruption() -> list[int]:
-    """Let SIGTERM end the command as Ctrl-C does, so that it cleans up.
-
-    Returns:
-        A list that gets each SIGTERM; it stays empty where somebody else has decided about these signals.
-    """
-    received: list[int] = []
-
-    def interrupt(number: int, _frame: object) -> None:
-        received.append(number)
-        signal.raise_signal(signal.SIGINT)
-
-    ours = (
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    )
-    if ours:
-        signal.signal(signal.SIGTERM, interrupt)
-    return received

@@ -7,17 +7,18 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Final, NamedTuple
 
 from cyclopts import App, CycloptsError
 
 from treadle import __version__
-from treadle.cli import demo, replay, stress, workflows
 from treadle.cli.exits import FAILED, OK, USAGE, exit_code, first_cause
-from treadle.cli.logs import appending, exporting, importing, reading, tailing, verifying
-from treadle.cli.output import note
+from treadle.cli.notes import note
 from treadle.errors import InternalError, TreadleError
 
-_DEBUG_FLAG = "--debug"
+_DEBUG_FLAG: Final = "--debug"
+_HELP_FLAGS: Final = ("--help", "-h")
 
 _HELP = """Append-only, gap-free event logs for workflows: written, replayed, verified.
 
@@ -27,33 +28,208 @@ A store keeps one log for each workflow id. It is named by --store, or by TREADL
 _EXAMPLES = """Start here:
 
   treadle demo                                    write, kill, recover, check
+  treadle run orders --id order-7 order-7 4200    run a workflow of orders.py
   treadle log import receipt.xes.gz --store r.db  keep somebody's event log
   treadle replay --store r.db                     replay it, concurrently
   treadle log verify --store r.db                 recompute its digest chains
 
 Data goes to stdout, everything else to stderr.
-Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 violation found,
-5 conflict, 69 store unreachable, 130 interrupted.
+Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 violation or divergence
+found, 5 conflict, 69 store unreachable or no runner, 130 interrupted.
 --debug, or TREADLE_DEBUG=1, shows where an error comes from.
 """
-_LOG_EXAMPLES = """Examples:
+
+GROUPS: Final = {
+    "log": (
+        "Write, read, move and verify logs.",
+        """Examples:
 
   treadle log append order-1 workflow_started '{"customer": 7}'
   treadle log read order-1
   treadle log verify
-"""
-_WORKFLOW_EXAMPLES = """Examples:
+""",
+    ),
+    "workflow": (
+        "Run, start, message and look at workflows.",
+        """Examples:
 
-  treadle workflow list --prefix order-
-  treadle workflow show order-1
-"""
+  treadle workflow serve orders
+  treadle workflow start order order-7 4200 --id order-7
+  treadle workflow describe order-7
+  treadle workflow signal order-7 decision yes
+  treadle workflow list --status running
+""",
+    ),
+}
+"""Commands of two words: what lists say of their first, and how they are used."""
 
 
-def make_app() -> App:
+class Command(NamedTuple):
+    """Where a command is, and what the lists of commands say of it.
+
+    Args:
+        name: how it is called, after `treadle`.
+        function: its module below `treadle.cli`, and its function there.
+        told: the first sentence of the function's docstring.
+        prefix: what goes before EXAMPLES, and USAGE if there is one, where the module tells of it.
+    """
+
+    name: str
+    function: str
+    told: str
+    prefix: str = ""
+
+
+# A literal table, so that only the command that is called is loaded, and none to list them.
+COMMANDS: Final = (
+    Command(
+        "demo",
+        "demo.command:demo",
+        "Show the promises on your own disk: write, kill -9, recover, replay, check.",
+    ),
+    Command(
+        "stress",
+        "stress.command:stress",
+        "Write under load from many writers at once, then check that every promise holds.",
+    ),
+    Command(
+        "run",
+        "durable.running:run",
+        "Run a workflow to its end and print its result as JSON; killed and run again, it goes on.",
+    ),
+    Command(
+        "log import",
+        "logs.importing:import_files",
+        "Import event logs: XES (IEEE 1849), Temporal and Cadence histories, JSON Lines; gzip or plain.",
+    ),
+    Command(
+        "log export",
+        "logs.exporting:export",
+        "Write logs as JSON Lines or XES, to a file or to stdout; all of them when none is named.",
+    ),
+    Command(
+        "log read",
+        "logs.reading:read",
+        "Print the events of one log, in seq order.",
+    ),
+    Command(
+        "log tail",
+        "logs.tailing:tail",
+        "Print the last events of one log, and with --follow each new one as it becomes durable.",
+    ),
+    Command(
+        "log append",
+        "logs.appending:append",
+        "Append one event to a log; it is durable when the command returns.",
+    ),
+    Command(
+        "log verify",
+        "logs.verifying:verify",
+        "Check the store's structure and recompute the digest chain of every log, or of those named.",
+    ),
+    Command(
+        "workflow serve",
+        "durable.serving:serve",
+        "Run the store's workflows, and whatever other processes start or send, until Ctrl-C.",
+    ),
+    Command(
+        "workflow start",
+        "durable.starting:start",
+        "Begin a workflow; the process that runs the store's workflows takes it from there.",
+    ),
+    Command(
+        "workflow signal",
+        "durable.sending:signal",
+        "Send a workflow a signal; it is durable when the command returns, whether somebody runs it or not.",
+        "SIGNAL_",
+    ),
+    Command(
+        "workflow query",
+        "durable.asking:query",
+        "Ask a workflow something and print its answer as JSON; nothing is written to its log.",
+        "QUERY_",
+    ),
+    Command(
+        "workflow update",
+        "durable.sending:update",
+        "Have a workflow do something, wait for it, and print its answer as JSON.",
+        "UPDATE_",
+    ),
+    Command(
+        "workflow cancel",
+        "durable.sending:cancel",
+        "Ask a workflow to end; its code may clean up first, and may even complete.",
+        "CANCEL_",
+    ),
+    Command(
+        "workflow terminate",
+        "durable.sending:terminate",
+        "End a workflow without asking its code, even one that is held.",
+        "TERMINATE_",
+    ),
+    Command(
+        "workflow result",
+        "durable.asking:result",
+        "Wait until a workflow has ended, and print its result as JSON.",
+        "RESULT_",
+    ),
+    Command(
+        "workflow describe",
+        "durable.asking:describe",
+        "Tell where a workflow stands and what it waits for, in words.",
+        "DESCRIBE_",
+    ),
+    Command(
+        "workflow stack",
+        "durable.asking:stack",
+        "Show a workflow's tasks as a tree: where each stands in the code, and what it waits for.",
+        "STACK_",
+    ),
+    Command(
+        "workflow show",
+        "workflows:show",
+        "Show what one workflow has come to: its events by kind, first and last time, digest, status.",
+        "SHOW_",
+    ),
+    Command(
+        "workflow list",
+        "workflows:list_workflows",
+        "List the workflows that have events, in the order of their ids' UTF-8 bytes.",
+        "LIST_",
+    ),
+    Command(
+        "workflow count",
+        "workflows:count",
+        "Count the workflows that have events.",
+        "COUNT_",
+    ),
+    Command(
+        "workflow patches",
+        "durable.patches:patches",
+        "List for each patch how many open workflows have it in their log, and how many may go the old way.",
+    ),
+    Command(
+        "workflow resume",
+        "durable.sending:resume",
+        "Try held workflows again, all of them when none is named, and tell whether they go on.",
+        "RESUME_",
+    ),
+    Command(
+        "replay",
+        "replay:replay",
+        "Replay all workflows, or those named, concurrently and each by itself; or a history against code.",
+    ),
+)
+
+
+def make_app(tokens: Sequence[str] = ()) -> App:
     """Put the commands together.
 
+    Args:
+        tokens: what the app will be called with; it then has only the command that they name, if they do.
+
     Returns:
-        The app; called with tokens it runs one command and returns its exit code.
+        The app; called with the tokens it runs one command and returns its exit code.
     """
     app = App(
         name="treadle",
@@ -66,43 +242,36 @@ def make_app() -> App:
         print_error=False,
         suppress_keyboard_interrupt=False,
     )
-    _add(app, demo.demo, demo.EXAMPLES)
-    _add(app, stress.stress, stress.EXAMPLES)
-    app.command(_log_app())
-    app.command(_workflow_app())
-    _add(app, replay.replay, replay.EXAMPLES)
+    words = [token for token in tokens if token not in _HELP_FLAGS]
+    named = [command for command in COMMANDS if command.name in {" ".join(words[:1]), " ".join(words[:2])}]
+    for command in named:
+        _add(app, command)
+    for command in () if named else COMMANDS:
+        group, name = _place(app, command)
+        group.command(f"treadle.cli.{command.function}", name=name, help=command.told)
     return app
 
 
-def _log_app() -> App:
-    log = App(name="log", help="Write, read, move and verify logs.", help_epilogue=_LOG_EXAMPLES)
-    _add(log, importing.import_files, importing.EXAMPLES, name="import")
-    _add(log, exporting.export, exporting.EXAMPLES)
-    _add(log, reading.read, reading.EXAMPLES)
-    _add(log, tailing.tail, tailing.EXAMPLES)
-    _add(log, appending.append, appending.EXAMPLES, usage=appending.USAGE)
-    _add(log, verifying.verify, verifying.EXAMPLES)
-    return log
+def _add(app: App, command: Command) -> None:
+    module_name, _, function_name = command.function.partition(":")
+    module = import_module(f"treadle.cli.{module_name}")
+    function = getattr(module, function_name)
+    group, name = _place(app, command)
+    group.command(
+        function,
+        name=name,
+        help=_flowing(inspect.cleandoc(function.__doc__).partition("\nArgs:")[0]),
+        help_epilogue=getattr(module, f"{command.prefix}EXAMPLES"),
+        usage=getattr(module, f"{command.prefix}USAGE", None),
+    )
 
 
-def _workflow_app() -> App:
-    workflow = App(name="workflow", help="List, count and show workflows.", help_epilogue=_WORKFLOW_EXAMPLES)
-    _add(workflow, workflows.list_workflows, workflows.LIST_EXAMPLES, name="list")
-    _add(workflow, workflows.show, workflows.SHOW_EXAMPLES)
-    _add(workflow, workflows.count, workflows.COUNT_EXAMPLES)
-    return workflow
-
-
-def _add(
-    app: App,
-    command: Callable[..., int | None],
-    examples: str,
-    *,
-    name: str | None = None,
-    usage: str | None = None,
-) -> None:
-    told = inspect.cleandoc(command.__doc__ or "").partition("\nArgs:")[0]
-    app.command(command, name=name, help=_flowing(told), help_epilogue=examples, usage=usage)
+def _place(app: App, command: Command) -> tuple[App, str]:
+    group, _, name = command.name.rpartition(" ")
+    if group and group not in app:
+        told, examples = GROUPS[group]
+        app.command(App(name=group, help=told, help_epilogue=examples))
+    return (app[group] if group else app), name
 
 
 def _flowing(text: str) -> str:
@@ -110,18 +279,21 @@ def _flowing(text: str) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n"))
 
 
-def run(arguments: Sequence[str]) -> int:
+def run(arguments: Sequence[str], loaded: Callable[[], object] = lambda: None) -> int:
     """Run one command and word its failure.
 
     Args:
         arguments: what stands after `treadle`.
+        loaded: called when the command's modules are loaded, before it runs.
 
     Returns:
         The exit code.
     """
     tokens, debug = _without_debug(arguments)
     try:
-        code = make_app()(tokens)
+        app = make_app(tokens)
+        loaded()
+        code = app(tokens)
         sys.stdout.flush()
     except CycloptsError as error:
         return _tell_usage(error)

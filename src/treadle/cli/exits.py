@@ -2,12 +2,15 @@
 
 ====  =================================================================================================
    0  done
-   1  failed: a file that is not what its format says, a full disk, a bug
+   1  failed: a file that is not what its format says, a full disk, a workflow that ended without a result,
+      a bug
    2  the command line cannot be right as it stands
-   3  not found: a workflow, an event, a file to import
-   4  a violation: a promise does not hold, or what is stored is not what was written
-   5  a conflict with what is stored: another event at that seq, a gap, a stale batch
-  69  the store cannot be reached or used: missing, locked, foreign, poisoned
+   3  not found: a workflow, an event, a file to import, a module
+   4  a violation: a promise does not hold, what is stored is not what was written, or a workflow's code no
+      longer does what its log says
+   5  a conflict with what is stored: another event at that seq, a gap, a stale batch, an id in use, a
+      message to a workflow that has ended
+  69  the store cannot be reached or used: missing, locked, foreign, poisoned; or nobody runs its workflows
  130  interrupted with Ctrl-C
  141  whoever read stdout went away
  143  ended by SIGTERM
@@ -25,12 +28,16 @@ from treadle.errors import (
     EventsPrunedError,
     FencedError,
     FormatError,
+    NondeterminismError,
     RuntimeClosedError,
     StoreFormatError,
     StorePoisonedError,
     StoreUnavailableError,
     TreadleError,
     UsageError,
+    WorkflowClosedError,
+    WorkflowExistsError,
+    WorkflowNotFoundError,
 )
 
 OK: Final = 0
@@ -53,6 +60,10 @@ class FailedError(TreadleError):
     """The command could not do its work, through no fault of its options."""
 
 
+class ViolationError(TreadleError):
+    """The command has found that what should agree does not."""
+
+
 class CommandError(UsageError):
     """The options contradict each other, or a value is not one; each alone may have been right."""
 
@@ -61,17 +72,22 @@ EXIT_BY_ERROR: Final[tuple[tuple[type[BaseException], int], ...]] = (
     (KeyboardInterrupt, INTERRUPTED),
     (BrokenPipeError, READER_GONE),
     (NotFoundError, NOT_FOUND),
+    (WorkflowNotFoundError, NOT_FOUND),
     (FileNotFoundError, NOT_FOUND),
     (IsADirectoryError, USAGE),
     (FormatError, FAILED),
     (RuntimeClosedError, FAILED),
     (CorruptStoreError, VIOLATION),
+    (ViolationError, VIOLATION),
+    (NondeterminismError, VIOLATION),
     (StoreUnavailableError, STORE_UNREACHABLE),
     (StoreFormatError, STORE_UNREACHABLE),
     (StorePoisonedError, STORE_UNREACHABLE),
     (EventsPrunedError, NOT_FOUND),
     (AdmissionError, CONFLICT),
     (FencedError, CONFLICT),
+    (WorkflowExistsError, CONFLICT),
+    (WorkflowClosedError, CONFLICT),
     (UsageError, USAGE),
 )
 """The first row whose class fits decides; whatever fits none has failed."""

@@ -13,7 +13,7 @@ from typing import Final
 import attrs
 
 from treadle.cli.exits import CommandError
-from treadle.cli.output import note
+from treadle.cli.notes import note
 from treadle.cli.stores import path_of
 
 MEMORY: Final = "memory:"

@@ -1,7 +1,7 @@
-"""The ways in which data reaches stdout, and everything else stderr.
+"""The ways in which data reaches stdout, and progress stderr.
 
 Data is what somebody may pipe on: rows or one object, as a table, one JSON document, or JSON Lines.
-Messages and progress go to stderr, and progress only when somebody watches. Rows are written as they
+Progress goes to stderr, and only when somebody watches. Rows are written as they
 come and never collected, so a listing of a million is as cheap as one of ten.
 """
 
@@ -18,13 +18,9 @@ from typing import Any, Final, Self
 import attrs
 import msgspec
 from rich.cells import cell_len, set_cell_size
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from treadle.cli.options import OutputFormat
 from treadle.events import WorkflowEvent
-from treadle.formats.times import timestamp_text
 
 PAYLOAD_CELL_SIZE: Final = 120
 """How much of a payload a table shows when no terminal says how wide it is."""
@@ -37,16 +33,6 @@ _VALUE_WIDTH_MIN: Final = 10
 # Control characters could rewrite the screen, and the marks that turn the reading direction lie about order.
 _UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _SHORT_ESCAPES: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
-
-
-def note(message: str) -> None:
-    """Tell something on stderr.
-
-    Args:
-        message: one line, or a few.
-    """
-    sys.stderr.write(f"{message}\n")
-    sys.stderr.flush()
 
 
 def counted(number: int, noun: str) -> str:
@@ -116,7 +102,7 @@ class Rows:
         self._output = output
         self._columns = columns
         self._out = sys.stdout
-        self._width = Console(file=sys.stdout).width if sys.stdout.isatty() else None
+        self._width = _screen_width() if sys.stdout.isatty() else None
         self.count = 0
 
     def __enter__(self) -> Self:
@@ -164,6 +150,12 @@ class Rows:
         self._out.write(line.rstrip() + "\n")
 
 
+def _screen_width() -> int:
+    from rich.console import Console  # noqa: PLC0415  # a tenth of the start-up time, for those who have a screen
+
+    return Console(file=sys.stdout).width
+
+
 def _json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
@@ -178,18 +170,23 @@ def show_facts(output: OutputFormat, title: str, record: Mapping[str, Any], rows
         output: the format.
         title: what stands above the table.
         record: the object.
-        rows: label to value; whole numbers get separators, None is left out.
+        rows: label to value; whole numbers get separators, a list a line for each, None is left out.
     """
     if output != "table":
         sys.stdout.write(_json(record) + "\n")
         return
+    from rich.console import Console  # noqa: PLC0415  # a tenth of the start-up time, for tables alone
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
     table = Table(title=title, title_justify="left", show_header=False, title_style="bold")
     # On a narrow screen both fold: a label without its value says nothing.
     table.add_column(overflow="fold")
     table.add_column(overflow="fold", min_width=_VALUE_WIDTH_MIN)
     for label, value in rows.items():
         if value is not None:
-            table.add_row(label, Text(shown(value)))
+            lines = value if isinstance(value, list) else [value]
+            table.add_row(label, Text("\n".join(shown(line) for line in lines)))
     console = Console(file=sys.stdout, highlight=False)
     if not console.is_terminal:
         table.box, table.padding = None, (0, 2, 0, 0)
@@ -260,6 +257,9 @@ def event_cells(event: WorkflowEvent) -> tuple[str, str, str, str]:
     Returns:
         A text for each of `EVENT_COLUMNS`.
     """
+    # Its room reads and writes every format, which takes a while to load: for those alone who show times.
+    from treadle.formats.times import timestamp_text  # noqa: PLC0415
+
     return (
         str(event.seq),
         timestamp_text(event.timestamp),
@@ -304,6 +304,7 @@ def progress(description: str, total: float | None) -> Iterator[Callable[[float]
     if not sys.stderr.isatty():
         yield lambda _: None
         return
+    from rich.console import Console  # noqa: PLC0415
     from rich.progress import (  # noqa: PLC0415  # a fifth of the start-up time, for those who watch
         BarColumn,
         Progress,

@@ -11,9 +11,13 @@ import trio
 from cyclopts import Parameter
 
 from treadle.cli.audit import StoreDigest
-from treadle.cli.exits import CommandError
-from treadle.cli.options import DEFAULT_STORE, OutputOption, Positive, PrefixOption, StoreOption
-from treadle.cli.output import counted, note, progress, show_facts
+from treadle.cli.durable.checking import check_history, names_history
+from treadle.cli.durable.connecting import CodecsOption
+from treadle.cli.durable.modules import load_codecs
+from treadle.cli.exits import OK, CommandError
+from treadle.cli.notes import note
+from treadle.cli.options import DEFAULT_STORE, Flag, OutputOption, Positive, PrefixOption, StoreOption
+from treadle.cli.output import counted, progress, show_facts
 from treadle.cli.stores import chosen_workflows, reading_runtime
 from treadle.events import EventKind, WorkflowEvent, WorkflowId
 from treadle.log import chain_digest, root_digest
@@ -23,7 +27,9 @@ EXAMPLES: Final = """Examples:
   treadle replay
   treadle replay order-1 order-2
   treadle replay --prefix order- -o json
+  treadle replay history.jsonl orders:order
 """
+USAGE: Final = "Usage: treadle replay [OPTIONS] [WORKFLOW-ID... | FILE MODULE[:NAME]]"
 
 
 @attrs.define
@@ -118,28 +124,44 @@ def replay(
     *,
     prefix: PrefixOption = "",
     concurrency: Annotated[int, Parameter(validator=Positive)] = 4,
+    strict: Flag = False,
+    codecs: CodecsOption = None,
     output: OutputOption = "table",
     store: StoreOption = DEFAULT_STORE,
-) -> None:
-    """Replay all workflows, or those named, concurrently and each by itself.
+) -> int:
+    """Replay all workflows, or those named, concurrently and each by itself; or a history against code.
 
     Prints how many events there are of each kind, with which kind the workflows end, and one digest of
     all replayed state: the same digest means the same histories. Rates go to stderr, so that two runs
     over the same store print the same.
 
+    With a FILE that `treadle log export` has written and a MODULE, each durable workflow in the file is
+    replayed with the module's code instead, and nothing is written anywhere. Where the code does
+    something else, both sides are shown field by field with the line, and the exit code is 4.
+
     Args:
-        workflow_id: the workflows to replay; all if left out.
+        workflow_id: the workflows to replay; all if left out. Or FILE MODULE[:NAME].
         prefix: only workflows whose id begins so.
         concurrency: how many pages of logs are under way at once.
+        strict: FILE MODULE: a drift (the same said differently, such as other options) counts as well.
+        codecs: FILE MODULE: what the payloads went through.
         output: how the result is printed.
-        store: the store.
+        store: the store; of no meaning with FILE MODULE.
+
+    Returns:
+        The exit code.
 
     Raises:
         CommandError: workflows are named and chosen by prefix.
-        NotFoundError: there is no such workflow.
+        NotFoundError: there is no such workflow, file or module.
+        FormatError: the file is not what its format says.
         StoreError: the store could not be opened or read.
     """
     names = workflow_id or []
+    if not prefix and names_history(names):
+        return check_history(names[0], names[1], output, load_codecs(codecs), strict=strict)
+    if strict or codecs is not None:
+        raise CommandError("--strict and --codecs belong to `treadle replay FILE MODULE`; leave them out")
     if names and prefix:
         raise CommandError("workflows are named or chosen by --prefix, got both")
     total, seconds = trio.run(_replay, store, names, prefix, concurrency)
@@ -159,6 +181,7 @@ def replay(
     rows |= {f"{kind} events": count for kind, count in kinds.items()}
     rows |= {f"end with {kind}": count for kind, count in final_kinds.items()}
     show_facts(output, "replayed", facts, rows)
+    return OK
 
 
 async def _replay(url: str, names: list[str], prefix: str, concurrency: int) -> tuple[Total, float]:

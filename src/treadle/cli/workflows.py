@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import attrs
 import trio
 from cyclopts import Parameter
 
+from treadle.cli.durable.connecting import CodecsOption
+from treadle.cli.durable.modules import load_codecs
+from treadle.cli.durable.showing import history_record, read_history, show_history
+from treadle.cli.notes import note
 from treadle.cli.options import (
     DEFAULT_STORE,
     OutputFormat,
@@ -17,23 +21,27 @@ from treadle.cli.options import (
     StoreOption,
     WorkflowArgument,
 )
-from treadle.cli.output import Column, Rows, note, show_facts
+from treadle.cli.output import Column, Rows, show_facts
 from treadle.cli.stores import known_workflows, reading_runtime, reading_store
-from treadle.events import EventKind, WorkflowEvent, WorkflowId
+from treadle.engine import Status
+from treadle.events import EventKind, WorkflowEvent, WorkflowId, check_seq
 from treadle.events import workflow_id as checked_workflow_id
 from treadle.formats.times import timestamp_text
-from treadle.stores import PAGE_WORKFLOWS, Store
+from treadle.payloads import CodecChain
+from treadle.stores import PAGE_WORKFLOWS, Head, Store
 
 LIST_EXAMPLES: Final = """Examples:
 
   treadle workflow list
   treadle workflow list --prefix order- --limit 10
   treadle workflow list --after order-000010 -o jsonl
+  treadle workflow list --status held
 """
 SHOW_EXAMPLES: Final = """Examples:
 
   treadle workflow show order-1
   treadle workflow show order-1 -o json
+  treadle workflow show order-7 --from 20
 """
 COUNT_EXAMPLES: Final = """Examples:
 
@@ -45,12 +53,19 @@ STATUS_BY_FINAL_KIND: Final = {
     EventKind.WORKFLOW_FAILED: "failed",
 }
 """How a log that has ended ends; any other last event leaves it open."""
-_COLUMNS: Final = (Column("events", 8, right=True), Column("digest", 32), Column("workflow"))
+StatusName = Literal["running", "completed", "failed", "cancelled", "terminated", "held"]
+_COLUMNS: Final = (
+    Column("events", 8, right=True),
+    Column("digest", 32),
+    Column("status", 10),
+    Column("workflow"),
+)
 
 
 def list_workflows(
     *,
     prefix: PrefixOption = "",
+    status: Annotated[StatusName | None, Parameter(show_default=False)] = None,
     limit: Annotated[int | None, Parameter(validator=Positive)] = None,
     after: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     output: OutputOption = "table",
@@ -58,8 +73,11 @@ def list_workflows(
 ) -> None:
     """List the workflows that have events, in the order of their ids' UTF-8 bytes.
 
+    Durable workflows have a status; plain logs have none.
+
     Args:
         prefix: only workflows whose id begins so.
+        status: only durable workflows that stand so.
         limit: at most so many; all if left out.
         after: continue behind this id.
         output: how the workflows are printed.
@@ -70,56 +88,83 @@ def list_workflows(
         StoreError: the store could not be opened or read.
     """
     start = None if after is None else checked_workflow_id(after)
-    trio.run(_list, store, prefix, limit, start, output)
+    number = None if status is None else int(Status[status.upper()])
+    trio.run(_list, store, (prefix, number), limit, start, output)
 
 
 async def _list(
-    url: str, prefix: str, limit: int | None, after: WorkflowId | None, output: OutputFormat
+    url: str,
+    chosen: tuple[str, int | None],
+    limit: int | None,
+    after: WorkflowId | None,
+    output: OutputFormat,
 ) -> None:
+    prefix, status = chosen
     async with reading_store(url) as store:
         with Rows(output, *_COLUMNS) as rows:
             while limit is None or rows.count < limit:
                 wanted = PAGE_WORKFLOWS if limit is None else min(PAGE_WORKFLOWS, limit - rows.count)
-                page = await store.list_workflows(prefix=prefix, after=after, limit=wanted)
+                page = await store.list_workflows(prefix=prefix, after=after, status=status, limit=wanted)
                 if not page:
                     return
                 await _add_page(store, page, rows)
                 after = page[-1]
-        if after is not None and await store.list_workflows(prefix=prefix, after=after, limit=1):
+        if after is not None and await store.list_workflows(
+            prefix=prefix, after=after, status=status, limit=1
+        ):
             note(f"there are more: --after {after!r} goes on")
 
 
 async def _add_page(store: Store, page: list[WorkflowId], rows: Rows) -> None:
     for head in await store.heads(page):
         digest = head.digest.hex()
-        record = {"workflow_id": head.workflow_id, "events": head.next_seq - 1, "digest": digest}
-        rows.add(record, str(head.next_seq - 1), digest, head.workflow_id)
+        status = None if head.facts is None else Status(head.facts.status).name.lower()
+        record = {
+            "workflow_id": head.workflow_id,
+            "events": head.next_seq - 1,
+            "digest": digest,
+            "status": status,
+            "name": None if head.facts is None else head.facts.name,
+        }
+        rows.add(record, str(head.next_seq - 1), digest, status or "-", head.workflow_id)
 
 
 def show(
     workflow_id: WorkflowArgument,
     /,
     *,
+    from_seq: Annotated[int, Parameter(name="--from", allow_leading_hyphen=True)] = 1,
+    codecs: CodecsOption = None,
     output: OutputOption = "table",
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Show what one workflow has come to: its events by kind, first and last time, digest, status.
 
-    The status is completed or failed when the last event says so, and open otherwise.
+    Below that a durable workflow's events follow, in words and, as JSON, with their decoded payloads. Its
+    status is its own; that of a plain log is completed or failed when the last event says so, and open
+    otherwise.
 
     Args:
         workflow_id: the workflow's id.
+        from_seq: the first event of a durable workflow that is shown; those before are counted only.
+        codecs: what payloads go through.
         output: how it is printed.
         store: the store.
 
     Raises:
         InvalidValueError: the id is none.
         NotFoundError: there is no such workflow.
+        CodecError: payloads are encoded, and their codecs were not given.
         StoreError: the store could not be opened or read.
     """
     name = checked_workflow_id(workflow_id)
-    facts, rows = trio.run(_show, store, name)
+    check_seq(from_seq)
+    facts, rows, history = trio.run(_show, store, name, from_seq, load_codecs(codecs))
+    if history is not None:
+        facts["history"] = history_record(history)
     show_facts(output, name, facts, rows)
+    if history and output == "table":
+        show_history(history)
 
 
 @attrs.define
@@ -143,12 +188,17 @@ def _summed(summary: _Summary, event: WorkflowEvent) -> _Summary:
     return summary
 
 
-async def _show(url: str, name: WorkflowId) -> tuple[dict[str, Any], dict[str, Any]]:
+async def _show(
+    url: str, name: WorkflowId, from_seq: int, chain: CodecChain
+) -> tuple[dict[str, Any], dict[str, Any], list[WorkflowEvent] | None]:
     async with reading_runtime(url) as runtime:
         await known_workflows(runtime.store, [name])
         (head,) = await runtime.store.heads([name])
         summary = await runtime.workflow(name).replay(_summed, _Summary(), head.first_kept_seq)
-    status = "open" if summary.final_kind is None else STATUS_BY_FINAL_KIND.get(summary.final_kind, "open")
+        history = None
+        if head.facts is not None:
+            history = await read_history(runtime.store, head, chain, from_seq)
+    status = _status(head, summary)
     kinds = {kind.name: count for kind, count in sorted(summary.kinds.items())}
     facts = {
         "workflow_id": name,
@@ -170,7 +220,13 @@ async def _show(url: str, name: WorkflowId) -> tuple[dict[str, Any], dict[str, A
         "digest": head.digest.hex(),
         **kinds,
     }
-    return facts, rows
+    return facts, rows, history
+
+
+def _status(head: Head, summary: _Summary) -> str:
+    if head.facts is not None:
+        return Status(head.facts.status).name.lower()
+    return "open" if summary.final_kind is None else STATUS_BY_FINAL_KIND.get(summary.final_kind, "open")
 
 
 def count(

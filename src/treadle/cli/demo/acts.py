@@ -12,16 +12,19 @@ import attrs
 import trio
 
 from treadle.checkers import Violation
+from treadle.cli.demo.durable_acts import DurableStory, perform_durable
+from treadle.cli.demo.durable_orders import PROMISE
 from treadle.cli.demo.orders import OrderState, Plan, apply, owner
 from treadle.cli.demo.writers import ACKNOWLEDGED, READY, write_orders
 from treadle.cli.exits import FailedError
 from treadle.cli.output import progress
 from treadle.cli.processes import module_process
-from treadle.cli.verdict import Verdict, check_chains, check_logs, check_states
+from treadle.cli.verdict import PROMISES, Verdict, check_chains, check_logs, check_states
 from treadle.events import WorkflowEvent, WorkflowId
 from treadle.log import Appended
 from treadle.runtime import Runtime, open_runtime
 
+DEMO_PROMISES: Final = {**PROMISES, PROMISE: "every activity's result used once"}
 KILL_DELAY_SHARE_MAX: Final = 0.2
 """Of the time until then: long enough to reach the next commit, short enough to leave something unwritten."""
 
@@ -41,6 +44,7 @@ class Story:
         resend_seconds: how long that took.
         replay_seconds: how long the replay of all orders took.
         verdict: what the checkers found.
+        durable: what happened to the durable orders, or None without any.
     """
 
     plan: Plan
@@ -52,7 +56,8 @@ class Story:
     repeated: int = 0
     resend_seconds: float = 0.0
     replay_seconds: float = 0.0
-    verdict: Verdict = attrs.Factory(Verdict)
+    verdict: Verdict = attrs.Factory(lambda: Verdict(promises=DEMO_PROMISES))
+    durable: DurableStory | None = None
 
     @acknowledged.default
     def _nothing(self) -> list[int]:
@@ -68,12 +73,13 @@ class Story:
         return list(self.plan.order(self.plan.number(name)))
 
 
-async def perform(url: str, plan: Plan) -> Story:
+async def perform(url: str, plan: Plan, durable_orders: int = 0) -> Story:
     """Perform the whole demo.
 
     Args:
         url: a store that does not exist yet.
         plan: the orders.
+        durable_orders: how many durable workflows follow them.
 
     Returns:
         What happened, with the verdict.
@@ -92,6 +98,9 @@ async def perform(url: str, plan: Plan) -> Story:
         live = await send_again(runtime, story)
         await replay(runtime, story, live)
         await check(runtime, story)
+    if durable_orders:
+        story.durable = await perform_durable(url, durable_orders)
+        story.verdict.add(story.durable.violations)
     return story
 
 

@@ -15,10 +15,11 @@ import trio
 from cyclopts import Parameter
 
 from treadle.cli.exits import CommandError
-from treadle.cli.options import DEFAULT_STORE, Flag, PrefixOption, StoreOption
-from treadle.cli.output import counted, note, progress
+from treadle.cli.notes import note
+from treadle.cli.options import DEFAULT_STORE, Flag, OutputOption, PrefixOption, StoreOption
+from treadle.cli.output import counted, progress, show_facts
 from treadle.cli.stores import chosen_workflows, path_of, reading_store
-from treadle.errors import CorruptStoreError
+from treadle.errors import CorruptStoreError, UsageError
 from treadle.events import WorkflowId
 from treadle.formats import FORMATS, ImportedLog, StoreRecord, cited, writer
 from treadle.stores import PAGE_EVENTS, LogPage, Store
@@ -48,6 +49,7 @@ def export(
     format: FormatName | None = None,  # noqa: A002  # the option's name
     file: Annotated[str | None, Parameter(name=["--file", "-f"])] = None,
     force: Flag = False,
+    output: OutputOption = "table",
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Write logs as JSON Lines or XES, to a file or to stdout; all of them when none is named.
@@ -62,10 +64,12 @@ def export(
         format: jsonl or xes; told by the file's name if left out, and jsonl on stdout.
         file: where to; stdout if left out.
         force: replace the file if it exists; never a store.
+        output: how the summary is printed; only with --file, since stdout otherwise holds the logs.
         store: the store.
 
     Raises:
         CommandError: the options contradict each other, or the file exists or tells no format.
+        UsageError: the file is the store itself, or another database.
         FormatError: the format cannot carry these logs.
         OSError: the file cannot be written.
         NotFoundError: there is no such workflow.
@@ -74,11 +78,17 @@ def export(
     names = workflow_id or []
     if names and prefix:
         raise CommandError("workflows are named or chosen by --prefix, got both")
+    if file is None and output != "table":
+        raise CommandError("--output is about the summary, and stdout holds the logs; give --file as well")
     chosen = format or _format_of(file)
     if file is not None:
         _check_target(file, store, force=force)
-    logs = trio.run(_export, store, names, prefix, chosen, file)
-    note(f"{counted(logs, 'workflow')} written{'' if file is None else f' to {file}'}")
+    workflows, events = trio.run(_export, store, names, prefix, chosen, file)
+    if file is None:
+        note(f"{counted(workflows, 'workflow')} written")
+    else:
+        facts = {"file": file, "format": chosen, "workflows": workflows, "events": events}
+        show_facts(output, "exported", facts, facts)
 
 
 def _format_of(file: str | None) -> FormatName:
@@ -98,12 +108,12 @@ def _format_of(file: str | None) -> FormatName:
 def _check_target(file: str, store: str, *, force: bool) -> None:
     path = os.path.realpath(path_of(store))
     if any(_is_same(file, path + suffix) for suffix in _STORE_SUFFIXES):
-        raise CommandError(f"{file} belongs to the store that is exported; choose another name")
+        raise UsageError(f"{file} belongs to the store that is exported; choose another name")
     if os.path.lexists(file):
         if not force:
             raise CommandError(f"{file} exists; choose another name, or --force to replace it")
         if _is_database(Path(file)):
-            raise CommandError(
+            raise UsageError(
                 f"{file} is a SQLite database, which --force does not replace; choose another name"
             )
     if not Path(file).parent.is_dir():
@@ -124,8 +134,10 @@ def _is_database(path: Path) -> bool:
         return file.read(len(_SQLITE_HEADER)) == _SQLITE_HEADER
 
 
-async def _export(url: str, names: list[str], prefix: str, format_name: str, file: str | None) -> int:
-    count = 0
+async def _export(
+    url: str, names: list[str], prefix: str, format_name: str, file: str | None
+) -> tuple[int, int]:
+    workflows = events = 0
     async with reading_store(url) as store:
         async with aclosing(chosen_workflows(store, names, prefix)) as pages:
             chosen = [name async for page in pages for name in page]
@@ -137,9 +149,10 @@ async def _export(url: str, names: list[str], prefix: str, format_name: str, fil
                 async for log in logs:
                     out.write(formatted.log(log))
                     advance(1)
-                    count += 1
+                    workflows += 1
+                    events += len(log.events)
             out.write(formatted.end())
-    return count
+    return workflows, events
 
 
 async def _cited_records(store: Store, chosen: list[WorkflowId]) -> list[StoreRecord]:
@@ -173,7 +186,7 @@ async def _whole_logs(store: Store, chosen: list[WorkflowId]) -> AsyncGenerator[
 
 
 async def _whole_log(store: Store, page: LogPage) -> ImportedLog:
-    workflow_id, events = page.workflow_id, page.events
+    workflow_id, events = page.workflow_id, list(page.events)
     size = 0 if page.complete else PAGE_EVENTS
     while size == PAGE_EVENTS:
         more = await store.read(workflow_id, events[-1].seq + 1)

@@ -15,8 +15,9 @@ from cyclopts import Parameter
 
 from treadle.cli.exits import CommandError
 from treadle.cli.importer import Importer, Tally
+from treadle.cli.notes import note
 from treadle.cli.options import DEFAULT_STORE, Flag, OutputOption, StoreOption
-from treadle.cli.output import note, progress, show_facts
+from treadle.cli.output import progress, show_facts
 from treadle.cli.stores import writing_runtime
 from treadle.formats import ImportedLog, StoreRecord, decompressed, detect
 from treadle.formats import read as read_format

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 import trio
 from cyclopts import Parameter
 
+from treadle.cli.notes import note
 from treadle.cli.options import (
     DEFAULT_STORE,
     Flag,
@@ -16,7 +17,7 @@ from treadle.cli.options import (
     StoreOption,
     WorkflowArgument,
 )
-from treadle.cli.output import EVENT_COLUMNS, Rows, event_cells, event_record, note
+from treadle.cli.output import EVENT_COLUMNS, Rows, event_cells, event_record
 from treadle.cli.stores import not_found, reading_runtime
 from treadle.events import WorkflowId
 from treadle.events import workflow_id as checked_workflow_id

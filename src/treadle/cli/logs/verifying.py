@@ -12,8 +12,9 @@ from cyclopts import Parameter
 
 from treadle.cli.audit import Audit, Watermark
 from treadle.cli.exits import OK, VIOLATION, CommandError
+from treadle.cli.notes import note
 from treadle.cli.options import DEFAULT_STORE, Flag, OutputFormat, OutputOption, StoreOption
-from treadle.cli.output import note, printable, progress, show_facts
+from treadle.cli.output import printable, progress, show_facts
 from treadle.cli.stores import chosen_workflows, reading_store
 from treadle.errors import CorruptStoreError, StorePoisonedError
 from treadle.stores import Damage, Store, sqlite

@@ -7,6 +7,7 @@ event carries an idempotency key instead, made of its writer and its number.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count
 from typing import Final, Self
 
 import attrs
@@ -33,13 +34,14 @@ class Load:
 
     Args:
         workflows: how many logs.
-        events: how many events each log gets in all.
+        events: how many events each log gets in all, unless `seconds` decide.
         writers: how many writers each log has in each process.
         batch: how many events a writer sends at once.
         duplicates: which share of the batches is sent a second time after its answer.
         cancel: which share of the batches has its caller cancelled and is sent again.
         processes: how many processes write.
         seed: decides who sends twice and who is cancelled.
+        seconds: for how long every writer goes on instead; None for the fixed number of events.
     """
 
     workflows: int
@@ -50,11 +52,12 @@ class Load:
     cancel: float
     processes: int
     seed: int
+    seconds: float | None = None
 
     @property
-    def total(self) -> int:
-        """How many events there are in all."""
-        return self.workflows * self.events
+    def total(self) -> int | None:
+        """How many events there are in all; None when nobody knows before."""
+        return None if self.seconds is not None else self.workflows * self.events
 
     def encoded(self) -> str:
         """Word the load for another process's command line."""
@@ -91,12 +94,14 @@ class Load:
             writer: which of its writers, from 0, over all processes.
 
         Yields:
-            Events and their keys, a batch at a time.
+            Events and their keys, a batch at a time; without end when seconds decide.
         """
         sharers = self.writers * self.processes
         share = self.events // sharers + (writer < self.events % sharers)
-        for first in range(0, share, self.batch):
-            numbers = range(first, min(first + self.batch, share))
+        firsts = range(0, share, self.batch) if self.seconds is None else count(0, self.batch)
+        for first in firsts:
+            last = first + self.batch if self.seconds is not None else min(first + self.batch, share)
+            numbers = range(first, last)
             yield (
                 [NewEvent(EventKind.CUSTOM, encode(Payload(workflow, writer, n))) for n in numbers],
                 [f"{writer}:{n}".encode() for n in numbers],

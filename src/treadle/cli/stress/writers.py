@@ -62,6 +62,7 @@ class Writers:
         self._load = load
         self._advance = advance
         self._first_writer = process * load.writers
+        self._deadline = float("inf")
 
     async def run(self) -> Report:
         """Write the process's share of the load.
@@ -74,6 +75,8 @@ class Writers:
             FailedError: a batch was overtaken too many times.
         """
         load = self._load
+        if load.seconds is not None:
+            self._deadline = trio.current_time() + load.seconds
         # Workflow by workflow, so that writers of one log meet even when not all can work at once.
         turns = iter(product(range(load.workflows), range(load.writers)))
         failures: list[TreadleError] = []
@@ -102,6 +105,9 @@ class Writers:
         chance = random.Random(f"{load.seed}:{number}:{writer}")  # noqa: S311  # a seed, no secret
         sent = 0
         for events, keys in load.batches(name, writer):
+            # Asked between two batches: a batch that was sent is answered, so that nothing is in doubt.
+            if trio.current_time() >= self._deadline:
+                return
             written = await self._send(handle, events, keys, chance)
             report.acknowledged += [
                 (number, writer, sent + place, event.seq) for place, event in enumerate(written)

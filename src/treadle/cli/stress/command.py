@@ -1,0 +1,148 @@
+"""`treadle stress`: isolation under load, and whether every promise holds afterwards."""
+
+from __future__ import annotations
+
+import random
+from typing import Annotated, Any, Final
+
+import trio
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from treadle.cli.exits import OK, VIOLATION, CommandError
+from treadle.cli.fresh import MEMORY, FreshStore, fresh_store
+from treadle.cli.notes import note
+from treadle.cli.options import Flag, OutputFormat, OutputOption, Positive, Share
+from treadle.cli.output import show_facts
+from treadle.cli.stress.acts import Outcome, perform
+from treadle.cli.stress.load import Load
+from treadle.events import BATCH_EVENTS_MAX
+
+EXAMPLES: Final = """Examples:
+
+  treadle stress
+  treadle stress --processes 2 --writers 2
+  treadle stress --workflows 1000 --events 100 --batch 10 --duplicates 0.5
+  treadle stress --duration 30 --processes 2
+  treadle stress --store memory: --cancel 0.3 --seed 7 -o json
+"""
+DURATION_SECONDS_MAX: Final = 600
+"""Every acknowledged event is remembered until it is checked; ten minutes of that fit into memory."""
+_EVENTS: Final = 100
+_SEED_MAX: Final = 2**32
+
+
+def stress(
+    *,
+    workflows: Annotated[int, Parameter(validator=Positive)] = 100,
+    events: Annotated[int | None, Parameter(validator=Positive)] = None,
+    duration: Annotated[
+        float | None, Parameter(metavar="SECONDS", validator=Number(gt=0, lte=DURATION_SECONDS_MAX))
+    ] = None,
+    writers: Annotated[int, Parameter(validator=Positive)] = 4,
+    batch: Annotated[int, Parameter(validator=Positive)] = 1,
+    duplicates: Annotated[float, Parameter(validator=Share)] = 0.1,
+    cancel: Annotated[float, Parameter(validator=Share)] = 0.05,
+    processes: Annotated[int, Parameter(validator=Positive)] = 1,
+    seed: Annotated[int | None, Parameter(show_default=False)] = None,
+    keep: Flag = False,
+    output: OutputOption = "table",
+    store: Annotated[str | None, Parameter(show_default=False)] = None,
+) -> int:
+    """Write under load from many writers at once, then check that every promise holds.
+
+    Several writers share each workflow and know nothing of each other. Some send a batch twice, some are
+    cancelled while they wait and send again; with --processes, several processes do so on one file.
+    Prints throughput, latency and a verdict; the exit code is 4 if a promise is broken.
+
+    Args:
+        workflows: how many workflows.
+        events: how many events each workflow gets in all; 100 if left out.
+        duration: write for so many seconds instead, at most 600, however many events that are.
+        writers: how many writers each workflow has in each process.
+        batch: how many events a writer sends at once.
+        duplicates: which share of the batches is sent again after its answer, from 0 to 1.
+        cancel: which share of the batches has its caller cancelled, from 0 to 1.
+        processes: how many processes write.
+        seed: decides who sends twice and who is cancelled; drawn and printed if left out.
+        keep: keep the temporary store, and tell where it is.
+        output: how the result is printed.
+        store: where to make and keep the store, or memory:; a temporary folder if left out.
+
+    Returns:
+        The exit code, by the verdict.
+
+    Raises:
+        CommandError: the options cannot be right, or the store exists.
+        FailedError: a writing process ended by itself.
+        StoreError: the store could not be used.
+    """
+    if batch > BATCH_EVENTS_MAX:
+        raise CommandError(f"a batch has at most {BATCH_EVENTS_MAX} events, got --batch {batch}")
+    if events is not None and duration is not None:
+        raise CommandError("either --events or --duration tells when the writers are done, got both")
+    drawn = random.SystemRandom().randrange(_SEED_MAX) if seed is None else seed
+    number = _EVENTS if events is None else events
+    load = Load(workflows, number, writers, batch, duplicates, cancel, processes, drawn, duration)
+    if store is not None and store.lower().startswith(MEMORY):
+        if processes > 1:
+            raise CommandError("processes do not share memory; leave --store out, or --processes")
+        outcome = _run(FreshStore(store, keep=False), load, output)
+    else:
+        with fresh_store(store, keep=keep) as fresh:
+            outcome = _run(fresh, load, output)
+    return OK if outcome.verdict.holds else VIOLATION
+
+
+def _run(fresh: FreshStore, load: Load, output: OutputFormat) -> Outcome:
+    outcome = trio.run(perform, fresh.url, load)
+    # Whoever meets a broken promise wants to look at it.
+    fresh.keep = fresh.keep or not outcome.verdict.holds
+    for found in outcome.verdict.violations[:10]:
+        note(f"violation: {found}")
+    facts = _facts(outcome, load)
+    rows = {
+        "load": f"{load.workflows:,} workflows{_amount(load)}, {load.writers} writers each"
+        f" in {load.processes} process{'es' if load.processes > 1 else ''}, seed {load.seed}",
+        "written": f"{facts['events']:,} events in {outcome.seconds:.2f} s,"
+        f" {facts['events_per_second']:,} events/s",
+        "latency": f"p50 {facts['latency_p50_ms']:.1f} ms, p99 {facts['latency_p99_ms']:.1f} ms",
+        "sent twice": facts["duplicates"],
+        "cancelled": facts["cancelled"],
+        "overtaken, sent again": facts["overtaken"] or None,
+        **outcome.verdict.rows(),
+    }
+    show_facts(output, "stress", facts, rows)
+    return outcome
+
+
+def _amount(load: Load) -> str:
+    return f" of {load.events:,} events" if load.seconds is None else f" for {load.seconds:g} s"
+
+
+def _facts(outcome: Outcome, load: Load) -> dict[str, Any]:
+    reports = outcome.reports
+    events = sum(len(report.acknowledged) for report in reports)
+    latencies = sorted(latency for report in reports for latency in report.latencies_us)
+    return {
+        **outcome.verdict.record(),
+        "workflows": load.workflows,
+        "events": events,
+        "writers": load.writers,
+        "batch": load.batch,
+        "processes": load.processes,
+        "seed": load.seed,
+        "events_per_second": round(events / outcome.seconds) if outcome.seconds else 0,
+        "latency_p50_ms": _percentile_ms(latencies, 50),
+        "latency_p99_ms": _percentile_ms(latencies, 99),
+        "duplicates": sum(report.duplicates for report in reports),
+        "cancelled": sum(report.cancelled for report in reports),
+        "overtaken": sum(report.overtaken for report in reports),
+    }
+
+
+def _percentile_ms(ordered_us: list[int], percent: int) -> float:
+    if not ordered_us:
+        return 0.0
+    place = min(len(ordered_us) - 1, len(ordered_us) * percent // 100)
+    return ordered_us[place] / 1_000
