@@ -26,6 +26,7 @@ import apsw
 import attrs
 import pytest
 
+import bad_workflow_cases
 import treadle
 from powerloss import Disk
 from treadle import (
@@ -43,6 +44,7 @@ from treadle import (
     open_store,
 )
 from treadle.cli.importer import Importer, Tally
+from treadle.cli.logs.exporting import export
 from treadle.formats import ImportedLog
 from treadle.formats.lines import LINE_SIZE_BYTES_MAX
 from treadle.stores import Refused, StoreOptions, Unit, sqlite
@@ -71,7 +73,7 @@ class Row:
 ROWS = {found["id"]: Row(**found.groupdict()) for found in ROW.finditer(PAGE.read_text())}
 
 Case = Callable[[Path], Awaitable[list[TreadleError]]]
-CASES: dict[str, Case] = {}
+CASES: dict[str, Case] = {**bad_workflow_cases.CASES}
 
 
 def case(name: str) -> Callable[[Case], Case]:
@@ -443,9 +445,8 @@ def patch(path: Path, place: int, data: bytes) -> None:
         file.write(data)
 
 
-@at_opening("wal-damaged")
-async def damaged_wal(path: Path) -> None:
-    """A bad frame with whole commits behind it, as a flipped bit leaves it; a torn tail looks different."""
+async def make_crashed_store(path: Path) -> None:
+    """Leave a store as its process does when it dies: five commits are still in the `-wal`."""
     live = path.parent / "live.db"
     async with open_runtime(live, kernel=InlineKernel()) as runtime:
         for seq in range(1, 6):
@@ -453,9 +454,42 @@ async def damaged_wal(path: Path) -> None:
         # By another process: this one would drop its own locks by closing what it copied.
         for ending in ("", "-wal"):
             subprocess.run(["cp", f"{live}{ending}", f"{path}{ending}"], check=True)
-    patch(Path(f"{path}-wal"), 32 + 24 + 4_096 + 24 + 100, b"\xff\xff\xff\xff")
     for leftover in path.parent.glob("live.db*"):
         leftover.unlink()
+
+
+@at_opening("wal-damaged")
+async def damaged_wal(path: Path) -> None:
+    """A bad frame with whole commits behind it, as a flipped bit leaves it; a torn tail looks different."""
+    await make_crashed_store(path)
+    patch(Path(f"{path}-wal"), 32 + 24 + 4_096 + 24 + 100, b"\xff\xff\xff\xff")
+
+
+@at_opening("wal-header-damaged")
+async def damaged_wal_header(path: Path) -> None:
+    """A bit of the salt has flipped, and SQLite would take the whole log for an old one."""
+    await make_crashed_store(path)
+    patch(Path(f"{path}-wal"), 16, bytes([Path(f"{path}-wal").read_bytes()[16] ^ 1]))
+
+
+@at_opening("wal-of-another-store", modes=[False])
+async def orphaned_wal(path: Path) -> None:
+    """Somebody has deleted a store file, and left its log."""
+    await make_crashed_store(path)
+    path.unlink()
+
+
+@case("file-with-two-names")
+async def linked_file(folder: Path) -> list[TreadleError]:
+    """Under each name SQLite would keep a log of its own."""
+    path, other = folder / "store.db", folder / "other.db"
+    await make_store(path)
+    os.link(path, other)
+    before = files_in(folder)
+    errors = [await opening(name, read_only=way) for name in (path, other) for way in (False, True)]
+
+    assert before == files_in(folder)
+    return errors
 
 
 @at_opening("store-poisoned-before")
@@ -590,6 +624,26 @@ async def busy_store(folder: Path) -> list[TreadleError]:
                 other.stdin.close()
             assert (await runtime.workflow(NAME).append("custom", b"4")).seq == 4
     return [error]
+
+
+def over(name: str, target: str) -> None:
+    """A case about an export over a file that is somebody's store."""
+
+    @case(name)
+    async def run(folder: Path) -> list[TreadleError]:
+        path = folder / "store.db"
+        await make_store(path)
+        await make_store(folder / "other.db")
+        before = files_in(folder)
+        with pytest.raises(TreadleError) as caught:
+            export(format="jsonl", file=str(folder / target), force=True, store=str(path))
+
+        assert before == files_in(folder)
+        return [caught.value]
+
+
+over("export-over-its-store", "store.db")
+over("export-over-a-database", "other.db")
 
 
 @case("backup-over-something")

@@ -1,7 +1,11 @@
 """The front door: what `treadle` lists is there, is explained, is in order, and is all there is."""
 
+import ast
 import importlib
 import inspect
+import subprocess
+import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -34,14 +38,56 @@ def test_list_is_in_order_without_repeats():
     assert sorted(set(PUBLIC), key=convention) == list(PUBLIC)
 
 
+DOOR = ast.parse(Path(treadle.__file__).read_text())
+SHOWN_TO_TYPE_CHECKERS = {
+    alias.name: node.module
+    for block in DOOR.body
+    if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+    for node in block.body
+    for alias in node.names
+}
+
+
+def test_type_checkers_are_shown_the_same_list():
+    """Every name is there when it is asked for, but is only written down for those who read the source."""
+    assert set(PUBLIC) - {"__version__"} == set(SHOWN_TO_TYPE_CHECKERS)
+    assert [] == [
+        name
+        for name, module in SHOWN_TO_TYPE_CHECKERS.items()
+        if getattr(importlib.import_module(module), name) is not getattr(treadle, name)
+    ]
+
+
 def test_nothing_public_is_left_off_the_list():
+    used_by_the_door = {
+        alias.name for node in DOOR.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
     leaked = {
         name
         for name, value in vars(treadle).items()
         if not name.startswith("_") and name not in PUBLIC and not isinstance(value, ModuleType)
     }
 
-    assert set() == leaked
+    assert set() == leaked - used_by_the_door
+
+
+def test_a_name_that_is_not_listed_is_not_there():
+    with pytest.raises(AttributeError, match="module 'treadle' has no attribute 'open_runtimes'"):
+        _ = treadle.open_runtimes
+
+
+def test_dir_tells_the_list_before_anything_is_loaded():
+    """Nor is anything loaded by then, because the command heeds Ctrl-C while the rest loads."""
+    told = subprocess.run(
+        [sys.executable, "-c", "import sys, treadle; print(*dir(treadle), '/', *sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    names, modules = (part.split() for part in told.split("/"))
+
+    assert set(PUBLIC) <= set(names)
+    assert {"trio", "attrs", "msgspec"}.isdisjoint(modules)
 
 
 def test_door_explains_itself():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import json
 import re
 import shlex
 import signal
@@ -17,7 +17,6 @@ from treadle.cli import main
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-TREADLE = [sys.executable, "-m", "treadle"]
 
 
 def blocks(language: str) -> list[object]:
@@ -30,19 +29,10 @@ def blocks(language: str) -> list[object]:
     return found
 
 
-def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONWARNINGS": "error", "NO_COLOR": "1"}
-    return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
-
-
 @pytest.mark.parametrize("code", blocks("python"))
-def test_every_python_block_runs(code: str, tmp_path: Path) -> None:
+def test_every_python_block_runs(code, run_program):
     """A reader may paste any block into a file and run it; what a comment says is printed, is printed."""
-    (tmp_path / "example.py").write_text(code)
-
-    ended = run([sys.executable, "example.py"], tmp_path)
+    ended = run_program(code)
 
     assert ended.returncode == 0, ended.stderr
     for promised in re.findall(r"print\(.*\)  # (.+)$", code, re.MULTILINE):
@@ -69,29 +59,50 @@ def test_every_console_block_runs(
         assert code == 0, f"{line}\n{capsys.readouterr().err}"
 
 
-def test_the_first_example_survives_kill_9(tmp_path: Path) -> None:
-    """Killed with SIGKILL and started again, the README's example goes on and repeats no step."""
+def killed(number: int, folder: Path, printed: int) -> tuple[str, int]:
+    """Start an example of the README, and end it with SIGKILL when it has printed so many lines."""
     code = BLOCK.findall((ROOT / "README.md").read_text())
-    example = next(text for language, text in code if language == "python")
-    (tmp_path / "example.py").write_text(example)
-    printed = 0
+    example = [text for language, text in code if language == "python"][number]
+    (folder / "example.py").write_text(example)
     with subprocess.Popen(
-        [sys.executable, "example.py"], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+        [sys.executable, "example.py"], cwd=folder, stdout=subprocess.PIPE, text=True
     ) as first:
         assert first.stdout is not None
-        for line in first.stdout:
-            printed += line.startswith("durable:")
-            if printed == 40:
-                first.send_signal(signal.SIGKILL)
-                break
+        for _ in range(printed):
+            assert first.stdout.readline()
+        first.send_signal(signal.SIGKILL)
+    return example, first.returncode
 
-    second = run([sys.executable, "example.py"], tmp_path)
-    count = run([*TREADLE, "log", "read", "order-A-17", "--store", "orders.db", "-o", "jsonl"], tmp_path)
 
+def test_the_first_example_survives_kill_9(tmp_path, run_program, capsys):
+    """Killed with SIGKILL and started again, the README's example goes on and repeats no step."""
+    example, ended = killed(0, tmp_path, printed=41)  # the first line is a greeting
+
+    second = run_program(example)
+
+    assert ended == -signal.SIGKILL
     assert second.returncode == 0, second.stderr
     already = int(second.stdout.split()[0])
-    assert already >= printed
-    assert len(count.stdout.splitlines()) == 300
+    assert 40 <= already < 300
+    assert main(["log", "read", "order-A-17", "--store", str(tmp_path / "orders.db"), "-o", "jsonl"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 300
+
+
+def test_the_second_example_survives_kill_9(tmp_path, run_program, capsys):
+    """Killed with SIGKILL and started again, the workflow goes on in both vans; each result is used once."""
+    example, ended = killed(1, tmp_path, printed=40)
+
+    second = run_program(example)
+
+    assert ended == -signal.SIGKILL
+    assert second.returncode == 0, second.stderr
+    *delivered, last = second.stdout.splitlines()
+    assert last == "200 notes"
+    assert 0 < len(delivered) <= 200 - 40 + 2  # two vans: at most two deliveries were under way
+    assert main(["log", "read", "tour-7", "--store", str(tmp_path / "tours.db"), "-o", "jsonl"]) == 0
+    kinds = [json.loads(line)["kind"] for line in capsys.readouterr().out.splitlines()]
+    assert kinds.count("ACTIVITY_SCHEDULED") == kinds.count("ACTIVITY_COMPLETED") == 200
+    assert kinds[-1] == "WORKFLOW_COMPLETED"
 
 
 def test_every_relative_link_leads_somewhere() -> None:

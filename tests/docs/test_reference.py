@@ -6,21 +6,25 @@ import importlib
 import inspect
 import re
 from pathlib import Path
+from types import ModuleType
 
 import attrs
 import pytest
 
 import treadle
+import treadle.activity
+import treadle.workflow
 from treadle import errors
 from treadle.cli.exits import EXIT_BY_ERROR, FAILED
 from treadle.formats import FORMATS
 from treadle.formats.histories import CADENCE_TYPES, KIND_BY_TYPE, TEMPORAL_TYPES
 from treadle.formats.xes.content import KIND_BY_TRANSITION
 from treadle.log import ADMISSION
+from treadle.runtime.durable.handle import DurableHandle
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-ROOMS_WITH_LIMITS = ("events", "log", "stores", "formats", "checkers", "runtime")
+ROOMS_WITH_LIMITS = ("events", "log", "payloads", "engine", "stores", "formats", "checkers", "runtime")
 SENTINELS = {
     "INTEGER_MAX",  # SQLite's own largest number
     "POSITION_MAX",  # cuts nothing
@@ -103,11 +107,34 @@ def test_every_method_has_a_line(name: str) -> None:
     assert sorted(public) == sorted(listed)
 
 
+def test_every_method_about_durable_workflows_has_a_line() -> None:
+    """What handles do with durable workflows has a table of its own."""
+    listed = section_of("### `WorkflowHandle`, of a durable workflow", r"^\| `(\w+)` \|")
+    public = [name for name in vars(DurableHandle) if not name.startswith("_")]
+
+    assert sorted(listed) == sorted(set(public) - {"run", "workflow_id"})
+
+
+@pytest.mark.parametrize("door", [treadle.workflow, treadle.activity], ids=["workflow", "activity"])
+def test_every_name_of_a_door_is_told(door: ModuleType) -> None:
+    """Whatever workflow code and activity code may import is in its table."""
+    told = section_of(f"## `{door.__name__}`", r"`(?:@\w+\.)?(\w+)`")
+
+    assert [name for name in door.__all__ if name not in told] == []
+
+
+def section_of(heading: str, pattern: str) -> list[str]:
+    """Find something in one section of the API's page."""
+    section = (DOCS / "reference" / "api.md").read_text().split(f"\n{heading}")[1].split("\n#")[0]
+    return re.findall(pattern, section, re.MULTILINE)
+
+
 def test_every_error_named_in_the_api_exists() -> None:
     """No page names an error that there is not."""
     text = (DOCS / "reference" / "api.md").read_text()
+    known = {*treadle.__all__, *treadle.workflow.__all__, *treadle.activity.__all__}
 
-    assert [name for name in re.findall(r"`(\w+Error)`", text) if name not in treadle.__all__] == []
+    assert [name for name in re.findall(r"`(\w+Error)`", text) if name not in known] == []
 
 
 def limits() -> dict[str, str]:

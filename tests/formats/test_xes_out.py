@@ -7,7 +7,7 @@ from base64 import b64decode
 from xml.sax.saxutils import escape, quoteattr
 
 import pytest
-from format_samples import ORDER, logs, names, read, trace, written, xes
+from format_samples import ORDER, logs, read, trace, written, xes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +18,9 @@ from treadle.formats.contract import ImportedLog, StoreRecord
 from treadle.formats.xes.content import is_xml_text
 from treadle.payloads import decode
 
-texts = st.text(st.characters(codec="utf-8"), max_size=20).filter(is_xml_text)
+# What XML can hold, drawn at once: hypothesis would read a filter's source again for every example.
+printable = st.characters(codec="utf-8", exclude_categories=("Cc", "Cs"), exclude_characters="\ufffe\uffff")
+texts = st.text(printable | st.sampled_from("\t\n\r\x7f\x85\x9f"), max_size=20)
 elementary = st.sampled_from(["string", "date", "int", "float", "boolean", "id"])
 
 
@@ -31,8 +33,9 @@ def listed(key, value, children, values):
     return element("list", key, value, [*children, f"<values>{''.join(values)}</values>"])
 
 
+OURS = ("time:timestamp", "lifecycle:transition", "concept:name")
 # Keys of ours may not come up by chance: they mean something.
-keys = texts.filter(lambda key: key not in ("time:timestamp", "lifecycle:transition", "concept:name"))
+keys = texts.map(lambda key: "k" if key in OURS else key)
 attributes = st.recursive(
     st.builds(element, elementary, keys, texts, st.just([])),
     lambda inner: (
@@ -48,11 +51,11 @@ dates = st.sampled_from(["", "2012-05-05T14:54:27+02:00", "2012-05-05T14:54:27.1
 events = st.builds(lambda date, found: date + "".join(found), dates, st.lists(attributes, max_size=3))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(deadline=None)
 @given(
     st.lists(attributes, max_size=2),
     st.lists(
-        st.tuples(names.filter(is_xml_text), st.lists(events, max_size=3)),
+        st.tuples(st.text(printable, min_size=1, max_size=60), st.lists(events, max_size=3)),
         max_size=3,
         unique_by=lambda t: t[0],
     ),
