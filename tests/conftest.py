@@ -1,6 +1,11 @@
-"""What every test room shares: hypothesis profiles."""
+"""What every test room shares: hypothesis profiles, and what the processes it starts are given."""
 
+import atexit
+import os
+import shutil
 import signal
+import sys
+import tempfile
 
 from hypothesis import HealthCheck, settings
 
@@ -20,3 +25,16 @@ def _heed(number: int, handler: object) -> None:
 
 _heed(signal.SIGINT, signal.default_int_handler)
 _heed(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _keep_bytecode_elsewhere() -> None:
+    # Where no bytecode may be written beside the sources, each of a hundred processes would compile all of
+    # them anew, which costs it half its time; here only the first one does.
+    folder = tempfile.mkdtemp(prefix="treadle-bytecode-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = folder
+
+
+if sys.dont_write_bytecode:
+    _keep_bytecode_elsewhere()

@@ -92,7 +92,12 @@ def look(
     """
     scheduler = execution.run.scheduler
     name = getattr(function, "__qualname__", type(function).__name__)
-    value = copy_context().run(_called, execution, function, args, kwargs)
+    try:
+        value = copy_context().run(_called, execution, function, args, kwargs)
+    except Exception:
+        if scheduler._ready or scheduler.deadline_changes:
+            execution.spoil()  # whatever it raised, it has changed something before
+        raise
     if scheduler._ready or scheduler.deadline_changes:
         execution.spoil()
         raise UsageError(

@@ -1,6 +1,7 @@
 """Actors act here: one for each workflow, one committer for all, opened and closed as one runtime."""
 
 from treadle.runtime.config import RuntimeConfig
+from treadle.runtime.durable.describing import RunnerStatistics, WorkflowDescription
 from treadle.runtime.following import Follower
 from treadle.runtime.handles import WorkflowHandle
 from treadle.runtime.reading import Events
@@ -12,9 +13,11 @@ __all__ = [
     "Follower",
     "ReplayAll",
     "Replayed",
+    "RunnerStatistics",
     "Runtime",
     "RuntimeConfig",
     "RuntimeStatistics",
+    "WorkflowDescription",
     "WorkflowHandle",
     "open_runtime",
 ]

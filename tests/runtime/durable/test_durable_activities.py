@@ -15,7 +15,6 @@ from board import board, kinds
 from treadle import activity, open_runtime, workflow
 from treadle.errors import ActivityError, UsageError, WorkflowFailedError
 from treadle.kernel import TrioKernel
-from treadle.runtime.durable.activity_context import heartbeat, info
 
 QUICK = activity.Retry(initial_seconds=1, backoff=2, maximum_seconds=100, attempts=4)
 
@@ -56,15 +55,15 @@ async def never_well() -> None:
 
 @activity.define(heartbeat_seconds=5, retry=activity.Retry(initial_seconds=1, attempts=3))
 async def beat(times: int) -> list[int]:
-    told = info().heartbeat_details
+    told = activity.info().heartbeat_details
     board.note("details", told)
     start = told[0] if told else 0
     for place in range(start, start + times):
-        heartbeat(place + 1)
+        activity.heartbeat(place + 1)
         await trio.sleep(4)
-    if info().attempt < 3:
+    if activity.info().attempt < 3:
         await trio.sleep(100)
-    return [start, info().attempt]
+    return [start, activity.info().attempt]
 
 
 @activity.define
@@ -106,12 +105,12 @@ async def two_at_once(number: int) -> int:
 @activity.define
 def in_a_thread(number: int) -> tuple[int, bool]:
     board.note("thread", threading.get_ident())
-    return number * 2, info().attempt == 1
+    return number * 2, activity.info().attempt == 1
 
 
 @activity.define
 async def who_am_i() -> list[str | int]:
-    told = info()
+    told = activity.info()
     return [told.activity, told.workflow_id, told.run, told.seq, told.attempt, told.idempotency_key]
 
 
@@ -377,7 +376,7 @@ async def test_info_is_the_same_key_for_all_attempts_and_another_for_each_call(r
 
 
 def test_outside_an_activity_there_is_nothing_to_tell():
-    for function in (info, heartbeat):
+    for function in (activity.info, activity.heartbeat):
         with pytest.raises(UsageError, match="inside a running activity"):
             function()
 
@@ -403,7 +402,7 @@ def beats_in_a_thread(times: int, pause: float) -> str:
     board.note("thread", threading.get_ident())
     try:
         for place in range(times):
-            heartbeat(place)
+            activity.heartbeat(place)
             time.sleep(pause)
     except trio.Cancelled:
         board.note("thread told")

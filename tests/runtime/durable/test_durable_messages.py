@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from treadle.errors import (
     InvalidValueError,
     NoRunnerError,
     QueryFailedError,
+    TreadleError,
     UpdateFailedError,
     UpdateRejectedError,
     WorkflowCancelledError,
@@ -37,8 +39,9 @@ async def collect(count: int) -> list[Any]:
 
 
 @workflow.define
-async def account(balance: int) -> int:
+async def account(balance: int) -> int:  # noqa: C901  # one of each kind of handler
     done = False
+    event = workflow.Event()
 
     @workflow.query("balance")
     def tell() -> int:
@@ -67,6 +70,26 @@ async def account(balance: int) -> int:
     @workflow.update("bad")
     async def bad() -> None:
         raise KeyError("no such account")
+
+    @workflow.query("meddles")
+    def meddles() -> int:
+        nonlocal done
+        done = True
+        event.set()
+        return balance
+
+    def meddling_check(cents: int) -> None:
+        event.set()
+        raise ValueError("meddled")
+
+    @workflow.update("checked badly", validator=meddling_check)
+    async def checked_badly(cents: int) -> None:
+        pass
+
+    @workflow.update("wait")
+    async def wait() -> str:
+        await event.wait()
+        return "waited"
 
     @workflow.update("close")
     async def close() -> None:
@@ -256,6 +279,34 @@ async def test_query_errors_are_told_and_change_nothing(runtime):
         await handle.result()
         with pytest.raises(WorkflowClosedError):
             await handle.query("balance")
+
+
+async def test_a_query_or_a_validator_that_meddles_changes_nothing(runtime):
+    """What they have woken is thrown away; the workflow goes on from its log."""
+    async with runtime() as opened, trio.open_nursery() as nursery:
+        handle = await opened.start(account, 100)
+        nursery.start_soon(quietly, handle.update, "wait")
+        await trio.sleep(0.1)
+        before = await kinds(handle)
+        with suppress(QueryFailedError):
+            await handle.query("meddles")
+        with pytest.raises(UpdateRejectedError):
+            await handle.update("checked badly", 1)
+        assert before == await kinds(handle)
+        assert 103 == await handle.update("deposit", 3)
+        assert "running" == await handle.status()
+        async with trio.open_nursery() as together:
+            for cents in (1, 2, 3):
+                together.start_soon(handle.update, "deposit", cents)
+                together.start_soon(quietly, handle.update, "checked badly", cents)
+        assert 109 == await handle.query("balance")
+        nursery.cancel_scope.cancel()
+
+
+async def quietly(function, *args) -> None:
+    """Call; whatever comes of it."""
+    with suppress(TreadleError):
+        await function(*args)
 
 
 async def test_a_query_brings_a_workflow_back_into_memory(runtime):

@@ -362,7 +362,7 @@ class Runner:
             instance.known.discard(taken.message_id)
             self.watching.taken(taken)
         self.carry_out(instance, decided)
-        if instance.offers:
+        if instance.offers or instance.loaded is not None:
             self.loading.recovered(instance)
             self.post(instance)
         else:

@@ -110,13 +110,25 @@ class Turns:
                 return
             if execution.status is not Status.RUNNING or execution.is_spoilt:
                 break
-        if execution.is_spoilt and not decided.writes:
-            # A query or a validator has changed what it must only look at.
-            self._drop_code(instance)
-            instance.phase = Phase.COLD
-            self._runner.load(instance)
-            return
-        self._send(instance, execution, decided)
+        if execution.is_spoilt:
+            self._spoilt(instance, decided)
+        else:
+            self._send(instance, execution, decided)
+
+    def _spoilt(self, instance: Instance, decided: Decided) -> None:
+        """A query or a validator has changed what it must only look at: the code is replayed from the log."""
+        self._drop_code(instance)
+        if decided.events:
+            # Taken once more, one at a time: the one who did it then comes alone.
+            instance.offers.extendleft(reversed(decided.offers))
+            instance.inputs_max = 1
+        else:
+            self._answer_foreign_updates(instance, decided)
+            if decided.writes:
+                self._runner.flights.send(instance, decided)
+            else:
+                self._runner.carry_out(instance, decided)
+        self._runner.load(instance)
 
     def _take_input(
         self, instance: Instance, execution: Execution, offer: Any, decided: Decided, now_ns: int
