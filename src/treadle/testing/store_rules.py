@@ -111,7 +111,12 @@ _units = st.builds(
         st.lists(st.tuples(_logs, st.sampled_from((0, 0, 0, 0, 1)), _some_facts), min_size=1, max_size=1),
     ),
 )
-_single = st.builds(_UnitRecipe, st.lists(_batches, min_size=1, max_size=1), *[st.just([])] * 4, st.none())
+_single = st.builds(
+    _UnitRecipe,
+    st.lists(_batches, min_size=1, max_size=1),
+    *[st.just([])] * 4,
+    st.sampled_from((None, None, None, 0, 0, 1)),
+)
 
 
 @attrs.frozen(slots=True)

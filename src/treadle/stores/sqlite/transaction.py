@@ -19,7 +19,7 @@ from typing import Any, Final
 import apsw
 
 from treadle.events import WorkflowEvent, WorkflowId
-from treadle.stores.contract import WRITTEN, Batch, Head, Outcome, Unit, Written
+from treadle.stores.contract import WRITTEN, Batch, Head, HeadFacts, Outcome, Unit, Written
 from treadle.stores.judging import check_unit, judge_unit
 from treadle.stores.sqlite import reading
 from treadle.stores.sqlite.poison import POSITION_MAX
@@ -185,19 +185,33 @@ class Transaction:
         return count
 
     def _take_plain(self, unit: Unit | Batch) -> bool:
-        if type(unit) is not Batch or unit.facts is not None:
+        batch = unit if type(unit) is Batch else self._alone(unit)
+        if batch is None:
             return False
-        token = unit.token
+        token = batch.token
         if (
             type(token) is not Token
             or token.generation is not self._generation
-            or token.digest != unit.digest_before
-            or token.workflow_id != unit.workflow_id
+            or token.digest != batch.digest_before
+            or token.workflow_id != batch.workflow_id
         ):
             return False
-        if self._careful and self._tokens.setdefault(unit.workflow_id, token) is not token:
+        if self._careful and self._tokens.setdefault(batch.workflow_id, token) is not token:
             return False
-        return self._take_batch(unit, token)
+        if not self._take_batch(batch, token):
+            return False
+        if batch.facts is not None:
+            self._set_facts(token.key, batch.facts)
+        return True
+
+    def _alone(self, unit: object) -> Batch | None:
+        """The batch of a unit that holds nothing else: what a runner sends for almost every turn."""
+        if type(unit) is not Unit or len(unit.batches) != 1:
+            return None
+        batches, guards, put, taken, records, epoch, restated = unit
+        if guards or put or taken or records or restated or (epoch is not None and epoch < self.epoch()):
+            return None
+        return batches[0]
 
     def _take_batch(self, batch: Batch, token: Token) -> bool:
         events, digests, keys = batch.events, batch.digests, batch.keys
@@ -330,8 +344,11 @@ class Transaction:
         self._tokens[workflow_id] = token
         self._collect(batch, token)
         if batch.facts is not None:
-            self._execute(_SET_FACTS, (token.key, *batch.facts, checksum(token.key, *batch.facts)))
+            self._set_facts(token.key, batch.facts)
         return token
+
+    def _set_facts(self, key: int | None, facts: HeadFacts) -> None:
+        self._execute(_SET_FACTS, (key, *facts, checksum(key, *facts)))
 
     def _apply_rest(self, unit: Unit | Batch) -> None:
         execute = self._execute
@@ -346,8 +363,7 @@ class Transaction:
                 row = (namespace, key, value, checksum(namespace, key, value))
                 execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", row)
         for workflow_id, _, _, facts in unit.restated:
-            log_key = self._tokens[workflow_id].key
-            execute(_SET_FACTS, (log_key, *facts, checksum(log_key, *facts)))
+            self._set_facts(self._tokens[workflow_id].key, facts)
 
     # -- what `judging` asks --
 

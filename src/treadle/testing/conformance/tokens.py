@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from treadle.errors import ConflictError, SequenceGapError
+from treadle.errors import ConflictError, FencedError, SequenceGapError
 from treadle.events import WorkflowId, workflow_id
 from treadle.stores import Head, Record, Store, Unit
 from treadle.testing.batches import LogWriter
@@ -183,6 +183,21 @@ async def token_outlives_other_work(factory: StoreFactory) -> None:
         await write(store, Unit((LogWriter.at(head).batch(b"1", token=head.token),)))
         late = LogWriter.at(head).batch(b"2", token=head.token)
         expect_refused((await store.append([Unit((late,))]))[0], ConflictError)
+
+
+async def good_token_does_not_outrank_the_epoch(factory: StoreFactory) -> None:
+    """A runner that was overtaken is refused, however fresh the head it has decided on."""
+    async with factory.open() as store:
+        older = await store.raise_epoch()
+        head = await _head(store, _A)
+        log = LogWriter.at(head)
+        first, second = (log.batch(payload, token=head.token) for payload in (b"1", b"2"))
+        await write(store, Unit((first,), epoch=older))
+        newer = await store.raise_epoch()
+        fresh = await _head(store, _A)
+        late = second._replace(token=fresh.token)
+        expect_refused((await store.append([Unit((late,), epoch=older)]))[0], FencedError)
+        await write(store, Unit((late,), epoch=newer))
 
 
 async def token_of_another_opening_is_no_token(factory: StoreFactory) -> None:
