@@ -39,7 +39,9 @@ from treadle.events import WorkflowId
 from treadle.kernel import Kernel
 from treadle.payloads import Converter
 from treadle.runtime.durable.activity_context import ActivityInfo, current_attempt
+from treadle.runtime.durable.crew import Crew, Hand
 from treadle.runtime.durable.slots import Slots
+from treadle.runtime.durable.stage import open_on
 from treadle.runtime.durable.timetable import Timetable
 
 _NANOSECONDS: Final = 1_000_000_000
@@ -308,7 +310,7 @@ class Attempts:
         self._timetable = timetable
         self._ended = ended
         self._look_up = look_up
-        self._nursery: trio.Nursery | None = None
+        self._crew: Crew[Attempt] = Crew(kernel, self._see_through)
         self._closing = False
 
     @trio.lowlevel.enable_ki_protection
@@ -392,43 +394,65 @@ class Attempts:
         if attempt.options.schedule_to_close_ns is not None:
             self._timetable.clear(attempt)
         self.started += 1
-        assert self._nursery is not None  # noqa: S101  # the pair of open(): nothing starts before it
-        self.kernel.spawn(self._nursery, self._run, attempt)
+        self._crew.give(attempt)
 
     # -- an attempt's task --
 
-    async def _run(self, attempt: Attempt) -> None:
-        attempt._thread = threading.get_ident()
-        current_attempt.set(attempt)
+    async def _see_through(self, hand: Hand[Attempt]) -> None:
+        """See attempts through, one after another, as long as nothing clings to the task or its scope."""
+        attempt, has_ended = hand.job, False
         scope = trio.CancelScope()
         outcome: ActivityOutcome | None = None
-        self.running += 1
         try:
-            if not attempt.details_known:
-                attempt.details = await self._look_up(attempt)
             with scope:
-                attempt.begin(scope, self.kernel.wall_time_ns)
-                if attempt.cancelled:
-                    # Asked for between its slot and its first step: it is cancelled at its first checkpoint.
-                    scope.cancel()
-                outcome = Completed(await self._call(attempt))
+                open_before = open_on(hand.task)
+                while True:
+                    outcome = Completed(await self._call(attempt, scope))
+                    if self._closing or scope.cancel_called or scope.deadline != inf:
+                        break
+                    if open_before is None or open_before != open_on(hand.task):
+                        break  # leaving the scope will tell
+                    has_ended = True
+                    self._conclude(attempt, scope, outcome)
+                    if self._crew.is_full:
+                        return
+                    attempt = await self._crew.next_job(hand)
+                    outcome, has_ended = None, False
         except _MisfitError as error:
             failure = failure_of(error.misfit, self.converter)
             outcome = Failed(msgspec.structs.replace(failure, non_retryable=True))
-        except Exception as error:  # noqa: BLE001  # whatever a user's function raises is its outcome
+        except Exception as error:
+            if has_ended:
+                raise  # ours: whatever a user's function raises is its outcome
             names = attempt.options.retry.non_retryable_names
             outcome = Failed(failure_of(error, self.converter, non_retryable=names))
-        finally:
-            self.running -= 1
         if self._closing or (type(outcome) is not Completed and trio.current_effective_deadline() == -inf):
             # Cancelled from outside, whatever it made of it: it will be run again.
             return
+        self._conclude(attempt, scope, outcome)
+
+    def _conclude(self, attempt: Attempt, scope: trio.CancelScope, outcome: ActivityOutcome | None) -> None:
         attempt.end(scope, outcome)
         attempt.step(AttemptStep.END)
         self._give_slot_back(attempt)
         self._finish(attempt)
 
-    async def _call(self, attempt: Attempt) -> bytes:
+    async def _call(self, attempt: Attempt, scope: trio.CancelScope) -> bytes:
+        attempt._thread = threading.get_ident()
+        current_attempt.set(attempt)
+        self.running += 1
+        try:
+            if not attempt.details_known:
+                attempt.details = await self._look_up(attempt)
+            attempt.begin(scope, self.kernel.wall_time_ns)
+            if attempt.cancelled:
+                # Asked for between its slot and its first step: it is cancelled at its first checkpoint.
+                scope.cancel()
+            return await self._result(attempt)
+        finally:
+            self.running -= 1
+
+    async def _result(self, attempt: Attempt) -> bytes:
         definition, converter = attempt.definition, self.converter
         try:
             args, kwargs = decode_arguments(definition, attempt.args_json, converter)
@@ -477,7 +501,7 @@ class Attempts:
         Args:
             nursery: the parent of all attempts.
         """
-        self._nursery = nursery
+        self._crew.open(nursery)
 
     def stop(self) -> None:
         """Take nothing on any more, and let nothing that ends be heard."""

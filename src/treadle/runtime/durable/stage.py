@@ -97,13 +97,13 @@ class Stage:
             Exception: whatever the function raises.
         """
         task = trio.lowlevel.current_task()
-        open_before = _open_on(task)
+        open_before = open_on(task)
         if open_before is None:
             return self._guard_alone(function, *args)
         try:
             return function(*args)
         finally:
-            if _open_on(task) != open_before:
+            if open_on(task) != open_before:
                 self._spoilt = True
                 raise ForeignScopeError(tuple(task.child_nurseries[open_before[1] :]))
 
@@ -175,10 +175,15 @@ class Stage:
                 raise
 
 
-def _open_on(task: trio.lowlevel.Task) -> tuple[object, int] | None:
-    """Tell what is open on a task: its innermost scope, and how many nurseries.
+def open_on(task: trio.lowlevel.Task) -> tuple[object, int] | None:
+    """Tell what is open on a task.
 
-    The scope is no public name of Trio's: None where it has another one.
+    Args:
+        task: any.
+
+    Returns:
+        Its innermost scope, and how many nurseries. The scope is no public name of Trio's: None where it has
+        another one.
     """
     status = getattr(task, "_cancel_status", None)
     return None if status is None else (status, len(task.child_nurseries))
