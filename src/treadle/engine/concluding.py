@@ -7,6 +7,7 @@ order in which their scopes were armed.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Raw
@@ -80,14 +81,14 @@ def write_timers(execution: Execution) -> None:
     for scope in sorted(ended, key=run.timer_of.__getitem__):
         seq = run.timer_of[scope]
         journal.command(
-            EventKind.TIMER_CANCELLED, encode_record(Answered(seq)), where=_line(execution, scope)
+            EventKind.TIMER_CANCELLED, encode_record(Answered(seq)), where=partial(_line, execution, scope)
         )
         run.end_timer(scope)
     for scope in scopes:
         if scope in armed and scope not in run.timer_of:
             deadline_ns = armed[scope]
             payload = encode_record(TimerStarted(deadline_ns))
-            seq, _ = journal.command(EventKind.TIMER_STARTED, payload, where=_line(execution, scope))
+            seq, _ = journal.command(EventKind.TIMER_STARTED, payload, where=partial(_line, execution, scope))
             run.start_timer(scope, seq, deadline_ns)
 
 

@@ -161,6 +161,11 @@ class Execution:
         return self.run.timers
 
     @property
+    def next_timer_ns(self) -> int | None:
+        """When its next timer fires, or None."""
+        return self.run.next_timer_ns()
+
+    @property
     def children(self) -> Mapping[int, PendingChild]:
         """Children that have not ended, by the seq of their CHILD_SCHEDULED."""
         return self.run.children

@@ -11,9 +11,9 @@ its log does nothing more.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import attrs
 import msgspec
@@ -26,6 +26,9 @@ from treadle.engine.records import CLOSING_KINDS, COMMAND_KINDS, Patched, unread
 from treadle.errors import CorruptStoreError, InvalidValueError, NondeterminismError, WorkflowHeldError
 from treadle.events import PAYLOAD_SIZE_BYTES_MAX, EventKind, WorkflowEvent, trusted_event
 
+Where: TypeAlias = str | Callable[[], str] | None
+"""A line of the user's code, or what finds it: looking makes a frame for each coroutine of a task, which
+stays as long as the task does, and mostly nobody wants to know."""
 DRIFTS_MAX: Final = 1_000
 """How many drifts a replay keeps: a changed default touches every call, and the first ones tell it all."""
 
@@ -125,13 +128,13 @@ class Journal:
 
     # -- commands --
 
-    def command(self, kind: EventKind, payload: bytes, where: str | None = None) -> tuple[int, bytes]:
+    def command(self, kind: EventKind, payload: bytes, where: Where = None) -> tuple[int, bytes]:
         """Write a command down, or find it in the history.
 
         Args:
             kind: what the code asks for.
             payload: its record.
-            where: the line to blame when it is not the one that runs.
+            where: the line to blame when it is not the one that runs, or what finds it if there is need.
 
         Returns:
             Its seq, and the payload that counts (the recorded one).
@@ -150,13 +153,13 @@ class Journal:
             return self._compare(kind, payload, where)
         return self.append(kind, payload, where), payload
 
-    def append(self, kind: EventKind, payload: bytes, where: str | None = None) -> int:
+    def append(self, kind: EventKind, payload: bytes, where: Where = None) -> int:
         """Write an event at the end of the log.
 
         Args:
             kind: its kind.
             payload: its record.
-            where: the line to blame when it is not the one that runs.
+            where: the line to blame when it is not the one that runs, or what finds it if there is need.
 
         Returns:
             Its seq.
@@ -296,7 +299,7 @@ class Journal:
 
     # -- what does not fit --
 
-    def _compare(self, kind: EventKind, payload: bytes, where: str | None) -> tuple[int, bytes]:
+    def _compare(self, kind: EventKind, payload: bytes, where: Where) -> tuple[int, bytes]:
         if self.broken is not None:
             raise self.broken
         if len(payload) > self._limits.payload_size_bytes_max:
@@ -382,20 +385,20 @@ class Journal:
         self.broken = error
         return error
 
-    def _place(self, where: str | None) -> str:
+    def _place(self, where: Where) -> str:
         """The line to blame: the one given, the one that runs, or where the code begins."""
         if where is not None:
-            return where
+            return where if isinstance(where, str) else where()
         return self._definition.code_place if RUNNING.get() is None else current_line()
 
-    def _too_large(self, kind: EventKind, payload: bytes, where: str | None) -> InvalidValueError:
+    def _too_large(self, kind: EventKind, payload: bytes, where: Where) -> InvalidValueError:
         return InvalidValueError(
             f"{self._place(where)}: the payload of {kind.name} has at most"
             f" {self._limits.payload_size_bytes_max:,} bytes, got {len(payload):,};"
             " keep large data in a file or an object store and pass its name"
         )
 
-    def _too_long(self, seq: int, where: str | None) -> WorkflowHeldError:
+    def _too_long(self, seq: int, where: Where) -> WorkflowHeldError:
         limits = self._limits
         return WorkflowHeldError(
             f"workflow {self.workflow_id!r}: the run that began at seq {self.run_start_seq} would go over"

@@ -156,10 +156,18 @@ class Run:
         Returns:
             Deadline and seq, earliest first.
         """
-        earliest = self.next_timer_ns()
-        if earliest is None or earliest > until_ns:
-            return []
-        return sorted((at, seq) for seq, at in self.timers.items() if at <= until_ns)
+        heap, timers = self._timer_heap, self.timers
+        found: list[tuple[int, int]] = []
+        # Down the heap only as far as timers are over: looking at all of them at each firing would make a
+        # thousand tasks that sleep for different times quadratic.
+        places = [0]
+        while places:
+            place = places.pop()
+            if place < len(heap) and heap[place][0] <= until_ns:
+                if heap[place][1] in timers:
+                    found.append(heap[place])
+                places += (2 * place + 1, 2 * place + 2)
+        return sorted(found)
 
     # -- chance, derived --
 

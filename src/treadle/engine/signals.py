@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 from treadle.engine.driver import Task
 
 
@@ -20,7 +18,8 @@ class SignalQueue:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.unread: deque[bytes] = deque()
+        # A list, because an empty deque takes 700 bytes more, and there is mostly none or one.
+        self.unread: list[bytes] = []
         self.waiting: dict[Task, None] = {}
 
     def __repr__(self) -> str:

@@ -67,7 +67,7 @@ class Signals(Generic[T]):
         queue = self._queue
         await checkpoint_if_cancelled()
         if queue.unread:
-            args = queue.unread.popleft()
+            args = queue.unread.pop(0)
             await turn()
         else:
             queue.waiting[task] = None
@@ -88,7 +88,7 @@ class Signals(Generic[T]):
         writer("signals")
         if not self._queue.unread:
             raise WouldBlock(f"no signal {self._queue.name!r} is unread")
-        return self._value(self._queue.unread.popleft())
+        return self._value(self._queue.unread.pop(0))
 
     def __aiter__(self) -> Self:
         return self

@@ -8,6 +8,7 @@ belongs to a workflow; all of them are children of one nursery inside the runtim
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from hashlib import blake2b
 from itertools import islice
 from typing import Any, Final
 
@@ -116,6 +117,8 @@ class Runner:
         self.held: dict[WorkflowId, str] = {}
         self.drifts: dict[WorkflowId, int] = {}
         self._leaving = 0
+        self._chance = b""
+        self._seeds = 0
         self._nursery: trio.Nursery | None = None
         self._changes = changes
         self._stopped = stopped
@@ -216,7 +219,7 @@ class Runner:
         instance = self.instance(message.workflow_id)
         if message.message_id in instance.known:
             return
-        instance.known.add(message.message_id)
+        instance.known[message.message_id] = None
         self.offer(instance, self.watching.offer_of(message))
 
     def hand_on(self, message: Message) -> None:
@@ -359,7 +362,7 @@ class Runner:
         instance.flight = None
         instance.failures = 0
         for taken in decided.taken:
-            instance.known.discard(taken.message_id)
+            instance.known.pop(taken.message_id, None)
             self.watching.taken(taken)
         self.carry_out(instance, decided)
         if instance.offers or instance.loaded is not None:
@@ -378,9 +381,11 @@ class Runner:
             return
         if self.stopping:
             return
-        for offer in reversed(flight.decided.offers):
-            if error is None or isinstance(error, AdmissionError) or not _tell_failed(offer, error):
-                instance.offers.appendleft(offer)
+        instance.offers[:0] = [
+            offer
+            for offer in flight.decided.offers
+            if error is None or isinstance(error, AdmissionError) or not _tell_failed(offer, error)
+        ]
         # What it has put may be there after all.
         for message in flight.decided.put:
             self.watching.want_mail(self.instance(message.workflow_id))
@@ -444,7 +449,7 @@ class Runner:
         def settled(proposal: EngineProposal) -> None:
             for taken in decided.taken:
                 if (instance := self.instances.get(taken.workflow_id)) is not None:
-                    instance.known.discard(taken.message_id)
+                    instance.known.pop(taken.message_id, None)
                 if proposal.error is None:
                     self.watching.taken(taken)
             if isinstance(proposal.error, FencedError):
@@ -620,9 +625,9 @@ class Runner:
             instance: any.
         """
         execution = instance.execution
-        timers = execution.timers if execution is not None else None
-        if timers:
-            self.timetable.set(instance.workflow_id, min(timers.values()))
+        timer_ns = execution.next_timer_ns if execution is not None else None
+        if timer_ns is not None:
+            self.timetable.set(instance.workflow_id, timer_ns)
         elif instance.workflow_id in self.timetable:
             self.timetable.clear(instance.workflow_id)
 
@@ -734,8 +739,13 @@ class Runner:
 
     def new_seed(self) -> bytes:
         """Draw the chance of a run."""
-        draw = self.kernel.random
-        return b"".join(int(draw() * 2**32).to_bytes(4, "big") for _ in range(SEED_SIZE_BYTES // 4))
+        # Drawn once from the kernel and spread: the operating system takes as long over each draw as a
+        # workflow over a step.
+        if not self._chance:
+            draw = self.kernel.random
+            self._chance = b"".join(int(draw() * 2**32).to_bytes(4, "big") for _ in range(8))
+        self._seeds += 1
+        return blake2b(self._seeds.to_bytes(8, "big"), digest_size=SEED_SIZE_BYTES, key=self._chance).digest()
 
     async def take_over(self) -> None:
         """Become the store's runner; the lease is held.

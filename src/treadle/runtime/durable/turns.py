@@ -96,12 +96,12 @@ class Turns:
             if type(offer) is Ask:
                 if decided.writes:
                     break  # asked about what is durable, which this is not yet
-                offers.popleft()
+                offers.pop(0)
                 self._answer(instance, offer)
                 if execution.is_spoilt:
                     break
                 continue
-            offers.popleft()
+            offers.pop(0)
             if type(offer) is StartOffer:
                 self._meet_existing(instance, offer, decided)
                 continue
@@ -120,7 +120,7 @@ class Turns:
         self._drop_code(instance)
         if decided.events:
             # Taken once more, one at a time: the one who did it then comes alone.
-            instance.offers.extendleft(reversed(decided.offers))
+            instance.offers[:0] = decided.offers
             instance.inputs_max = 1
         else:
             self._answer_foreign_updates(instance, decided)
@@ -151,7 +151,7 @@ class Turns:
         if activation.taken:
             self._note(instance, offer, decided)
         else:
-            instance.offers.appendleft(offer)
+            instance.offers.insert(0, offer)
         return True
 
     def _note(self, instance: Instance, offer: Any, decided: Decided) -> None:
@@ -221,10 +221,10 @@ class Turns:
             # Perhaps by a unit of whose outcome nobody was told.
             self._runner.look_again(instance.workflow_id)
         while instance.offers:
-            offer = instance.offers.popleft()
+            offer = instance.offers.pop(0)
             if type(offer) is StartOffer and self._may_begin(instance, offer):
                 if decided.writes:
-                    instance.offers.appendleft(offer)
+                    instance.offers.insert(0, offer)
                     break
                 self._begin(instance, offer)
                 return
@@ -287,7 +287,7 @@ class Turns:
         if offer.signal is not None:
             reply = refusing.StartedReply(offer.reply, run)
             signal = Offer(Signal(*offer.signal), offer.message, reply, records)
-            instance.offers.appendleft(signal)
+            instance.offers.insert(0, signal)
             return
         decided.records += records
         if offer.message is not None:
@@ -373,8 +373,8 @@ class Turns:
                     first.append(offer)
                 else:
                     runner.start_attempt(instance, effect.seq)
-        instance.offers.extendleft(reversed(first))
-        if execution.timers and min(execution.timers.values()) <= now_ns:
+        instance.offers[:0] = first
+        if (timer_ns := execution.next_timer_ns) is not None and timer_ns <= now_ns:
             instance.offers.append(Offer(TimersFired(now_ns)))
         runner.set_alarm(instance)
 
@@ -396,7 +396,7 @@ class Turns:
         self, instance: Instance, offers: Sequence[AnyOffer], error: Exception, *, alone: bool
     ) -> None:
         """A turn could not be finished: hold the workflow, or find out first which input it was."""
-        instance.offers.extendleft(reversed(offers))
+        instance.offers[:0] = offers
         if isinstance(error, ForeignScopeError):
             self._bury_code(instance, error)
             return
