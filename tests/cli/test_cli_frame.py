@@ -16,6 +16,7 @@ from functools import partial
 from importlib import import_module
 from itertools import count
 from pathlib import Path
+from typing import Annotated, get_args, get_origin, get_type_hints
 
 import pytest
 from rich.console import Console
@@ -23,6 +24,7 @@ from rich.console import Console
 from treadle import __version__
 from treadle.cli import app, main, output
 from treadle.cli.exits import EXIT_BY_ERROR, exit_code, first_cause
+from treadle.cli.options import WHOLE
 from treadle.cli.verdict import PROMISES, Verdict
 from treadle.errors import (
     ConflictError,
@@ -222,6 +224,102 @@ def test_a_reader_that_goes_away_ends_the_command_without_a_word(started, treadl
         process.wait(timeout=30)
 
     assert (process.returncode, err) == (141, b"")
+
+
+LONG = "x" * 100_000
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(("where", "code", "words"), [("full", 1, "treadle: stdout: "), ("gone", 141, "")])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("--help",),
+        ("log", "read", "--help"),
+        ("--version",),
+        ("log", "read", "long"),
+        ("log", "read", "long", "-o", "json"),
+        ("log", "export"),
+        ("workflow", "list"),
+        ("workflow", "show", "long"),
+    ],
+    ids=" ".join,
+)
+def test_a_stdout_that_takes_nothing_is_told_from_the_store(treadle, command, where, code, words, unbuffered):
+    """Whether little or much was written, and whoever wrote it; Python has nothing to add at its end."""
+    if where == "full" and not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    if where == "full" and unbuffered and {"--help", "--version", "show"} & {*command}:
+        words = "treadle: the system: "  # written by the library
+    treadle("log", "append", "long", "custom", LONG)
+    if where == "full":
+        target = os.open("/dev/full", os.O_WRONLY)
+    else:
+        reading, target = os.pipe()
+        os.close(reading)
+    ran = subprocess.run(
+        [sys.executable, "-m", "treadle", *command],
+        stdout=target,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+    )
+    os.close(target)
+
+    assert ran.returncode == code
+    assert ran.stderr.startswith(words)
+    assert ran.stderr.count("\n") == (words != "")
+
+
+def _whole_options() -> list[tuple[str, str]]:
+    found = []
+    for command in app.COMMANDS:
+        module, _, name = command.function.partition(":")
+        function = getattr(import_module(f"treadle.cli.{module}"), name)
+        for parameter, hint in get_type_hints(function, include_extras=True).items():
+            base, *settings = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+            own = any(setting.converter not in {None, WHOLE.converter} for setting in settings)
+            if base not in {int, int | None} or own or parameter == "return":
+                continue
+            names = [setting.name[0] for setting in settings if setting.name]
+            found.append((command.name, names[0] if names else "--" + parameter.replace("_", "-")))
+    return found
+
+
+@pytest.mark.parametrize("text", ["1.5", "2.0", "0x10", "1e3", "1_0", "three", "9" * 5_000])
+@pytest.mark.parametrize(("command", "option"), _whole_options())
+def test_a_whole_number_is_never_guessed_from_something_else(treadle, command, option, text):
+    needed = {"log append": ("x", "custom"), "log read": ("x",), "log tail": ("x",), "workflow show": ("x",)}
+    ran = treadle(*command.split(), *needed.get(command, ()), option, text)
+
+    assert (ran.code, ran.out) == (2, "")
+    assert f"for {option}: expected a whole number such as 42, got {text[:50]!r}"[:-1] in ran.err
+
+
+def test_there_are_whole_numbers_to_be_guessed():
+    assert ("log append", "--seq") in _whole_options()
+    assert len(_whole_options()) > 15
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("stress", "--workflows", "1000000", "--writers", "2"),
+        ("stress", "--processes", "65"),
+        ("stress", "--batch", "1001"),
+        ("demo", "--workflows", "1000001"),
+        ("demo", "--events", "100001"),
+        ("demo", "--durable-orders", "1000001"),
+    ],
+    ids=" ".join,
+)
+def test_what_no_machine_holds_is_refused_before_anything_is_made(treadle, tmp_path, arguments):
+    ran = treadle(*arguments, "--store", "s.db")
+
+    assert (ran.code, ran.out) == (2, "")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

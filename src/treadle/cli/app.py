@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 from cyclopts import App, CycloptsError
 
 from treadle import __version__
-from treadle.cli.exits import FAILED, OK, USAGE, exit_code, first_cause
-from treadle.cli.notes import note
+from treadle.cli.exits import FAILED, OK, READER_GONE, USAGE, exit_code, first_cause
+from treadle.cli.notes import STDOUT, note
 from treadle.errors import InternalError, TreadleError
 
 _DEBUG_FLAG: Final = "--debug"
@@ -300,6 +300,11 @@ def run(arguments: Sequence[str], loaded: Callable[[], object] = lambda: None) -
     except BrokenPipeError as error:
         _silence_stdout()
         return exit_code(error)
+    except SystemExit as ended:
+        # The library that prints help ends the process when whoever reads it has gone.
+        if not isinstance(ended.__context__, BrokenPipeError):
+            raise
+        return READER_GONE
     except (Exception, KeyboardInterrupt, BaseExceptionGroup) as error:  # noqa: BLE001  # every failure gets words and a code
         if debug:
             traceback.print_exc()
@@ -333,13 +338,23 @@ def _tell(error: BaseException) -> int:
         if isinstance(error, InternalError):
             note(f"treadle: run it again with {_DEBUG_FLAG} and report what it shows")
     elif isinstance(error, OSError):
-        note(f"treadle: {error.filename or 'the system'}: {error.strerror or error}")
+        note(f"treadle: {_culprit(error)}: {error.strerror or error}")
     else:
         note(
             f"treadle: {type(error).__name__}: {error}\n"
             f"treadle: this should not happen; run it again with {_DEBUG_FLAG} and report what it shows"
         )
     return code or FAILED
+
+
+def _culprit(error: OSError) -> str:
+    # What stdout did not take is still there: Python would try once more at its end, and complain.
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _silence_stdout()
+        return str(error.filename or STDOUT)
+    return str(error.filename or "the system")
 
 
 def _silence_stdout() -> None:

@@ -19,6 +19,7 @@ import attrs
 import msgspec
 from rich.cells import cell_len, set_cell_size
 
+from treadle.cli.notes import write_out
 from treadle.cli.options import OutputFormat
 from treadle.events import WorkflowEvent
 
@@ -101,14 +102,13 @@ class Rows:
     def __init__(self, output: OutputFormat, *columns: Column) -> None:
         self._output = output
         self._columns = columns
-        self._out = sys.stdout
         self._width = _screen_width() if sys.stdout.isatty() else None
         self.count = 0
 
     def __enter__(self) -> Self:
         """Write what stands before the first row."""
         if self._output == "json":
-            self._out.write("[")
+            write_out("[")
         elif self._output == "table":
             self._line([column.title for column in self._columns])
         return self
@@ -118,7 +118,7 @@ class Rows:
     ) -> None:
         """Write what stands after the last row, unless the rows were cut short by an error."""
         if self._output == "json" and kind is None:
-            self._out.write("\n]\n" if self.count else "]\n")
+            write_out("\n]\n" if self.count else "]\n")
 
     def add(self, record: Mapping[str, Any], *cells: str) -> None:
         """Write a row.
@@ -131,14 +131,13 @@ class Rows:
             self._line(cells)
         else:
             before = ",\n" if self.count else "\n"
-            self._out.write((before if self._output == "json" else "") + _json(record))
-            if self._output == "jsonl":
-                self._out.write("\n")
+            row = _json(record)
+            write_out(f"{row}\n" if self._output == "jsonl" else before + row)
         self.count += 1
 
     def flush(self) -> None:
         """Let whoever follows see the rows written so far."""
-        self._out.flush()
+        sys.stdout.flush()
 
     def _line(self, cells: Sequence[str]) -> None:
         *first, last = [
@@ -147,7 +146,7 @@ class Rows:
         line = "  ".join([*first, last])
         if self._width is not None and cell_len(line) > self._width:
             line = set_cell_size(line, self._width - 1) + "…"
-        self._out.write(line.rstrip() + "\n")
+        write_out(line.rstrip() + "\n")
 
 
 def _screen_width() -> int:
@@ -173,7 +172,7 @@ def show_facts(output: OutputFormat, title: str, record: Mapping[str, Any], rows
         rows: label to value; whole numbers get separators, a list a line for each, None is left out.
     """
     if output != "table":
-        sys.stdout.write(_json(record) + "\n")
+        write_out(_json(record) + "\n")
         return
     from rich.console import Console  # noqa: PLC0415  # a tenth of the start-up time, for tables alone
     from rich.table import Table  # noqa: PLC0415
@@ -194,7 +193,7 @@ def show_facts(output: OutputFormat, title: str, record: Mapping[str, Any], rows
         console = Console(file=sys.stdout, highlight=False, width=max(console.width, 200))
     with console.capture() as captured:
         console.print(table)
-    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+    write_out("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
 def shown(value: Any) -> str:

@@ -16,7 +16,15 @@ from treadle.cli.durable.connecting import CodecsOption
 from treadle.cli.durable.modules import load_codecs
 from treadle.cli.exits import OK, CommandError
 from treadle.cli.notes import note
-from treadle.cli.options import DEFAULT_STORE, Flag, OutputOption, Positive, PrefixOption, StoreOption
+from treadle.cli.options import (
+    DEFAULT_STORE,
+    WHOLE,
+    Flag,
+    OutputOption,
+    Positive,
+    PrefixOption,
+    StoreOption,
+)
 from treadle.cli.output import counted, progress, show_facts
 from treadle.cli.stores import chosen_workflows, reading_runtime
 from treadle.events import EventKind, WorkflowEvent, WorkflowId
@@ -123,7 +131,7 @@ def replay(
     /,
     *,
     prefix: PrefixOption = "",
-    concurrency: Annotated[int, Parameter(validator=Positive)] = 4,
+    concurrency: Annotated[int, WHOLE, Parameter(validator=Positive)] = 4,
     strict: Flag = False,
     codecs: CodecsOption = None,
     output: OutputOption = "table",

@@ -11,9 +11,10 @@ from cyclopts import Parameter
 from treadle.cli.durable.connecting import CodecsOption
 from treadle.cli.durable.modules import load_codecs
 from treadle.cli.durable.showing import history_record, read_history, show_history
-from treadle.cli.notes import note
+from treadle.cli.notes import note, write_out
 from treadle.cli.options import (
     DEFAULT_STORE,
+    WHOLE,
     OutputFormat,
     OutputOption,
     Positive,
@@ -66,7 +67,7 @@ def list_workflows(
     *,
     prefix: PrefixOption = "",
     status: Annotated[StatusName | None, Parameter(show_default=False)] = None,
-    limit: Annotated[int | None, Parameter(validator=Positive)] = None,
+    limit: Annotated[int | None, WHOLE, Parameter(validator=Positive)] = None,
     after: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     output: OutputOption = "table",
     store: StoreOption = DEFAULT_STORE,
@@ -133,7 +134,7 @@ def show(
     workflow_id: WorkflowArgument,
     /,
     *,
-    from_seq: Annotated[int, Parameter(name="--from", allow_leading_hyphen=True)] = 1,
+    from_seq: Annotated[int, WHOLE, Parameter(name="--from", allow_leading_hyphen=True)] = 1,
     codecs: CodecsOption = None,
     output: OutputOption = "table",
     store: StoreOption = DEFAULT_STORE,
@@ -244,7 +245,7 @@ def count(
     """
     number = trio.run(_count, store, prefix)
     if output == "table":
-        print(number)  # noqa: T201  # data
+        write_out(f"{number}\n")
     else:
         show_facts(output, "", {"workflows": number}, {})
 

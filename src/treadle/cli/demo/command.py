@@ -15,7 +15,7 @@ from treadle.cli.demo.orders import Plan
 from treadle.cli.exits import OK, VIOLATION, CommandError
 from treadle.cli.fresh import MEMORY, fresh_store
 from treadle.cli.notes import note
-from treadle.cli.options import Flag, OutputFormat, OutputOption, Positive
+from treadle.cli.options import WHOLE, Flag, OutputFormat, OutputOption
 from treadle.cli.output import show_facts
 
 EXAMPLES: Final = """Examples:
@@ -25,15 +25,18 @@ EXAMPLES: Final = """Examples:
   treadle demo --store orders.db && treadle log verify --store orders.db
   treadle demo --seed 7 -o json
 """
+ORDERS_MAX: Final = 1_000_000
+"""All orders are written, and remembered, at once."""
+EVENTS_MAX: Final = 100_000
 _SEED_MAX: Final = 2**32
 
 
 def demo(
     *,
-    workflows: Annotated[int, Parameter(validator=Positive)] = 1_000,
-    events: Annotated[int, Parameter(validator=Positive)] = 20,
-    durable_orders: Annotated[int, Parameter(validator=Number(gte=0))] = 100,
-    seed: Annotated[int | None, Parameter(show_default=False)] = None,
+    workflows: Annotated[int, WHOLE, Parameter(validator=Number(gte=1, lte=ORDERS_MAX))] = 1_000,
+    events: Annotated[int, WHOLE, Parameter(validator=Number(gte=1, lte=EVENTS_MAX))] = 20,
+    durable_orders: Annotated[int, WHOLE, Parameter(validator=Number(gte=0, lte=ORDERS_MAX))] = 100,
+    seed: Annotated[int | None, WHOLE, Parameter(show_default=False)] = None,
     keep: Flag = False,
     output: OutputOption = "table",
     store: Annotated[str | None, Parameter(show_default=False)] = None,

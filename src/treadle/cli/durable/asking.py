@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Final
 
@@ -27,6 +26,7 @@ from treadle.cli.durable.values import Arguments, show_value, values_of
 from treadle.cli.durable.waiting import wait_for_end
 from treadle.cli.durable.words import called, open_ends
 from treadle.cli.exits import FailedError
+from treadle.cli.notes import write_out
 from treadle.cli.options import DEFAULT_STORE, OutputFormat, OutputOption, StoreOption, WorkflowArgument
 from treadle.cli.output import printable, show_facts
 from treadle.engine import Execution, Status
@@ -339,12 +339,12 @@ def _show_stack(output: OutputFormat, trees: Sequence[dict[str, Any]]) -> None:
     if output == "table":
         for tree in trees:
             for line in _tree_lines(tree, "", ""):
-                sys.stdout.write(printable(line).rstrip() + "\n")
+                write_out(printable(line).rstrip() + "\n")
     elif output == "json":
-        sys.stdout.write(encode(list(trees)).decode() + "\n")
+        write_out(encode(list(trees)).decode() + "\n")
     else:
         for tree in trees:
-            sys.stdout.write(encode(tree).decode() + "\n")
+            write_out(encode(tree).decode() + "\n")
 
 
 def _tree_lines(tree: dict[str, Any], first: str, rest: str) -> Iterator[str]:

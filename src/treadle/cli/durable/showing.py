@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any, Final
 
 import msgspec
 
 from treadle.cli.durable.replaying import decoded
 from treadle.cli.durable.words import event_words
+from treadle.cli.notes import write_out
 from treadle.cli.output import PAYLOAD_CELL_SIZE, Column, Rows
 from treadle.events import WorkflowEvent
 from treadle.formats.times import timestamp_text
@@ -69,7 +69,7 @@ def show_history(events: list[WorkflowEvent]) -> None:
     Args:
         events: as the engine wrote them.
     """
-    sys.stdout.write("\n")
+    write_out("\n")
     with Rows("table", *_COLUMNS) as rows:
         for event in events:
             what = event_words(event)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
@@ -10,6 +9,7 @@ import msgspec
 from cyclopts import Parameter
 
 from treadle.cli.exits import CommandError
+from treadle.cli.notes import write_out
 from treadle.cli.options import OutputFormat
 from treadle.payloads import encode
 
@@ -73,4 +73,4 @@ def show_value(output: OutputFormat, value: Any) -> None:
     document = encode(value)
     if output == "table":
         document = msgspec.json.format(document, indent=2)
-    sys.stdout.write(document.decode() + "\n")
+    write_out(document.decode() + "\n")

@@ -11,7 +11,7 @@ import trio
 from cyclopts import Parameter
 
 from treadle.cli.exits import CommandError
-from treadle.cli.options import DEFAULT_STORE, OutputOption, StoreOption, WorkflowArgument
+from treadle.cli.options import DEFAULT_STORE, WHOLE, OutputOption, StoreOption, WorkflowArgument
 from treadle.cli.output import show_facts
 from treadle.cli.stores import writing_runtime
 from treadle.cli.times import MomentOption
@@ -49,7 +49,7 @@ def append(
     /,
     *,
     payload_file: Annotated[str | None, Parameter(allow_leading_hyphen=True, metavar="FILE")] = None,
-    seq: Annotated[int | None, Parameter(allow_leading_hyphen=True)] = None,
+    seq: Annotated[int | None, WHOLE, Parameter(allow_leading_hyphen=True)] = None,
     key: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     timestamp: MomentOption = None,
     output: OutputOption = "table",

@@ -15,7 +15,7 @@ import trio
 from cyclopts import Parameter
 
 from treadle.cli.exits import CommandError
-from treadle.cli.notes import note
+from treadle.cli.notes import STDOUT, note
 from treadle.cli.options import DEFAULT_STORE, Flag, OutputOption, PrefixOption, StoreOption
 from treadle.cli.output import counted, progress, show_facts
 from treadle.cli.stores import chosen_workflows, path_of, reading_store
@@ -222,11 +222,24 @@ async def _pages(store: Store, chosen: list[WorkflowId]) -> AsyncGenerator[LogPa
 @contextmanager
 def _opened(file: str | None) -> Iterator[IO[bytes]]:
     """Open what is written to: stdout, or a draft that takes its name only when it is whole."""
-    if file is None:
-        sys.stdout.flush()
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
+    try:
+        with _stdout() if file is None else _draft(file) as out:
+            yield out
+    except OSError as error:
+        # A full disk names no file, and a draft's name says nothing to whoever chose another.
+        error.filename, error.filename2 = file or STDOUT, None
+        raise
+
+
+@contextmanager
+def _stdout() -> Iterator[IO[bytes]]:
+    sys.stdout.flush()
+    yield sys.stdout.buffer
+    sys.stdout.buffer.flush()
+
+
+@contextmanager
+def _draft(file: str) -> Iterator[IO[bytes]]:
     draft = Path(f"{file}.new-{secrets.token_hex(4)}")
     try:
         with draft.open("xb") as raw:

@@ -7,7 +7,14 @@ from typing import Annotated, Final
 import trio
 from cyclopts import Parameter
 
-from treadle.cli.options import DEFAULT_STORE, OutputFormat, OutputOption, StoreOption, WorkflowArgument
+from treadle.cli.options import (
+    DEFAULT_STORE,
+    WHOLE,
+    OutputFormat,
+    OutputOption,
+    StoreOption,
+    WorkflowArgument,
+)
 from treadle.cli.output import EVENT_COLUMNS, Rows, event_cells, event_record
 from treadle.cli.stores import known_workflows, reading_runtime
 from treadle.cli.times import MomentOption
@@ -27,8 +34,8 @@ def read(
     workflow_id: WorkflowArgument,
     /,
     *,
-    from_seq: Annotated[int, Parameter(name="--from", allow_leading_hyphen=True)] = 1,
-    to_seq: Annotated[int | None, Parameter(name="--to", allow_leading_hyphen=True)] = None,
+    from_seq: Annotated[int, WHOLE, Parameter(name="--from", allow_leading_hyphen=True)] = 1,
+    to_seq: Annotated[int | None, WHOLE, Parameter(name="--to", allow_leading_hyphen=True)] = None,
     since: MomentOption = None,
     until: MomentOption = None,
     output: OutputOption = "table",

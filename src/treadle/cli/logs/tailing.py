@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from treadle.cli.notes import note
 from treadle.cli.options import (
     DEFAULT_STORE,
+    WHOLE,
     Flag,
     OutputFormat,
     OutputOption,
@@ -36,7 +37,7 @@ def tail(
     /,
     *,
     follow: Annotated[Flag, Parameter(name=["--follow", "-f"])] = False,
-    events: Annotated[int, Parameter(name=["--events", "-n"], validator=Positive)] = 10,
+    events: Annotated[int, WHOLE, Parameter(name=["--events", "-n"], validator=Positive)] = 10,
     output: OutputOption = "table",
     store: StoreOption = DEFAULT_STORE,
 ) -> None:

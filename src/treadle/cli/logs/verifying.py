@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from treadle.cli.audit import Audit, Watermark
 from treadle.cli.exits import OK, VIOLATION, CommandError
-from treadle.cli.notes import note
+from treadle.cli.notes import note, write_out
 from treadle.cli.options import DEFAULT_STORE, Flag, OutputFormat, OutputOption, StoreOption
 from treadle.cli.output import printable, progress, show_facts
 from treadle.cli.stores import chosen_workflows, reading_store
@@ -127,7 +127,7 @@ def _show(output: OutputFormat, audit: Audit, *, poisoned: bool, cleared: bool) 
     }
     if output == "table":
         for found in audit.damage:
-            print(f"damaged: {printable(_place(found))}: {printable(found.message)}")  # noqa: T201  # data
+            write_out(f"damaged: {printable(_place(found))}: {printable(found.message)}\n")
     show_facts(output, "verified", {**facts, "damage": damage}, rows)
 
 

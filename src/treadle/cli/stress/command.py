@@ -12,7 +12,7 @@ from cyclopts.validators import Number
 from treadle.cli.exits import OK, VIOLATION, CommandError
 from treadle.cli.fresh import MEMORY, FreshStore, fresh_store
 from treadle.cli.notes import note
-from treadle.cli.options import Flag, OutputFormat, OutputOption, Positive, Share
+from treadle.cli.options import WHOLE, Flag, OutputFormat, OutputOption, Positive, Share
 from treadle.cli.output import show_facts
 from treadle.cli.stress.acts import Outcome, perform
 from treadle.cli.stress.load import Load
@@ -28,23 +28,27 @@ EXAMPLES: Final = """Examples:
 """
 DURATION_SECONDS_MAX: Final = 600
 """Every acknowledged event is remembered until it is checked; ten minutes of that fit into memory."""
+PROCESSES_MAX: Final = 64
+"""Each is a Python of its own; more of them measure the machine's memory."""
+WRITERS_MAX: Final = 1_000_000
+"""All writers of a process are tasks at once."""
 _EVENTS: Final = 100
 _SEED_MAX: Final = 2**32
 
 
 def stress(
     *,
-    workflows: Annotated[int, Parameter(validator=Positive)] = 100,
-    events: Annotated[int | None, Parameter(validator=Positive)] = None,
+    workflows: Annotated[int, WHOLE, Parameter(validator=Positive)] = 100,
+    events: Annotated[int | None, WHOLE, Parameter(validator=Positive)] = None,
     duration: Annotated[
         float | None, Parameter(metavar="SECONDS", validator=Number(gt=0, lte=DURATION_SECONDS_MAX))
     ] = None,
-    writers: Annotated[int, Parameter(validator=Positive)] = 4,
-    batch: Annotated[int, Parameter(validator=Positive)] = 1,
+    writers: Annotated[int, WHOLE, Parameter(validator=Positive)] = 4,
+    batch: Annotated[int, WHOLE, Parameter(validator=Positive)] = 1,
     duplicates: Annotated[float, Parameter(validator=Share)] = 0.1,
     cancel: Annotated[float, Parameter(validator=Share)] = 0.05,
-    processes: Annotated[int, Parameter(validator=Positive)] = 1,
-    seed: Annotated[int | None, Parameter(show_default=False)] = None,
+    processes: Annotated[int, WHOLE, Parameter(validator=Number(gte=1, lte=PROCESSES_MAX))] = 1,
+    seed: Annotated[int | None, WHOLE, Parameter(show_default=False)] = None,
     keep: Flag = False,
     output: OutputOption = "table",
     store: Annotated[str | None, Parameter(show_default=False)] = None,
@@ -59,11 +63,11 @@ def stress(
         workflows: how many workflows.
         events: how many events each workflow gets in all; 100 if left out.
         duration: write for so many seconds instead, at most 600, however many events that are.
-        writers: how many writers each workflow has in each process.
+        writers: how many writers each workflow has in each process; at most 1,000,000 over all workflows.
         batch: how many events a writer sends at once.
         duplicates: which share of the batches is sent again after its answer, from 0 to 1.
         cancel: which share of the batches has its caller cancelled, from 0 to 1.
-        processes: how many processes write.
+        processes: how many processes write, at most 64.
         seed: decides who sends twice and who is cancelled; drawn and printed if left out.
         keep: keep the temporary store, and tell where it is.
         output: how the result is printed.
@@ -79,6 +83,11 @@ def stress(
     """
     if batch > BATCH_EVENTS_MAX:
         raise CommandError(f"a batch has at most {BATCH_EVENTS_MAX} events, got --batch {batch}")
+    if workflows * writers > WRITERS_MAX:
+        raise CommandError(
+            f"a process has at most {WRITERS_MAX:,} writers, got {workflows:,} workflows with {writers:,};"
+            " lower --workflows or --writers"
+        )
     if events is not None and duration is not None:
         raise CommandError("either --events or --duration tells when the writers are done, got both")
     drawn = random.SystemRandom().randrange(_SEED_MAX) if seed is None else seed
