@@ -5,12 +5,17 @@ from __future__ import annotations
 import gzip
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import trio
 
-from treadle.cli.importer import Window
+from treadle.cli.importer import EVENTS_IN_FLIGHT_MAX, Importer, Tally, Window
+from treadle.events import WorkflowEvent, workflow_id
+from treadle.formats import ImportedLog
+from treadle.runtime import open_runtime
+from treadle.testing import InlineKernel
 
 XES = """<?xml version="1.0" encoding="UTF-8"?>
 <log xes.version="1.0"><string key="origin" value="test"/>
@@ -240,6 +245,74 @@ async def test_the_window_lets_no_more_events_in_than_its_bound_and_a_longer_log
         window.leave(25)
 
     assert order == ["left", "in"]
+
+
+async def test_what_was_read_is_written_while_more_is_read():
+    """An import that is killed, or whose reader waits for a slow pipe, keeps what it has read."""
+    tally = Tally()
+    written: list[int] = []
+
+    def logs() -> Iterator[ImportedLog]:
+        for number in range(24):
+            written.append(tally.workflows_written)
+            events = tuple(WorkflowEvent(seq, seq, "custom") for seq in range(1, 601))
+            yield ImportedLog(workflow_id(f"w{number}"), events)
+
+    async with open_runtime("memory:", kernel=InlineKernel()) as runtime:
+        await Importer(runtime, tally).take(logs(), "logs")
+
+    assert tally.workflows_written == 24
+    assert 24 * 600 < EVENTS_IN_FLIGHT_MAX  # so nothing had to be waited for
+    assert written[-1] >= 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("notes.txt", b"Dear diary"),
+        ("empty.xes", b""),
+        ("bomb.xes", b'<!DOCTYPE lolz [<!ENTITY lol "lol">]><log/>'),
+        ("unnamed.xes", b"<log><string key='a' value='b'/><trace/></log>"),
+        ("cut.xes.gz", gzip.compress(xes("one"))[:40]),
+        ("gap.json", b'{"events": [{"eventId": 2, "eventType": "TimerFired", "timestamp": 1}]}'),
+        ("shape.jsonl", b'{"line":"log"}'),
+    ],
+)
+@pytest.mark.parametrize("stdin", [False, True])
+def test_a_file_that_is_wrong_from_its_start_makes_no_store(treadle, tmp_path, name, content, stdin):
+    (tmp_path / name).write_bytes(content)
+    ran = treadle("log", "import", "-" if stdin else name, stdin=content if stdin else b"")
+
+    assert (ran.code, ran.out) in {(1, ""), (2, "")}
+    assert ran.err.endswith("\nnothing was written\n")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_file_that_is_wrong_from_its_start_says_what_those_before_it_left(treadle, tmp_path, cases):
+    (tmp_path / "bad.xes").write_bytes(b"<log><trace/></log>")
+    ran = treadle("log", "import", str(cases), "bad.xes")
+
+    assert ran.code == 1
+    assert (
+        "in the store, whole: 3 workflows (9 events) before it; mend it and run the import again" in ran.err
+    )
+
+
+def test_a_copy_of_a_durable_workflow_is_a_repeat_and_another_history_is_none(treadle, running):
+    """An export can be imported again, also over what it was made of, whoever else may append there."""
+    running("order", "order-7", 4200)
+    exported = treadle("log", "export").out
+    again = treadle("log", "import", "-", stdin=exported.encode())
+    copied = treadle("log", "import", "-", "--store", "copy.db", "-o", "json", stdin=exported.encode())
+
+    assert (again.code, again.err) == (0, "nothing was written: all of it is already there\n")
+    assert copied.json["events_written"] == len(exported.splitlines()) - 1
+    treadle("log", "append", "order-1", "custom", "x", "--store", "copy.db")
+    longer = treadle("log", "export", "--store", "copy.db").out
+    refused = treadle("log", "import", "-", stdin=longer.encode())
+
+    assert refused.code == 2
+    assert "only its runner appends to its log" in refused.err
 
 
 def test_json_lines_carry_idempotency_keys(treadle) -> None:

@@ -136,3 +136,18 @@ def test_one_unreadable_head_does_not_hide_the_other_logs():
 
     assert audit.workflows == 2
     assert [found.workflow_id for found in audit.damage] == ["order-2"]
+
+
+@pytest.mark.parametrize("place", [0, 1, 3])
+@pytest.mark.parametrize("file", [None, "all.jsonl", "all.jsonl.gz", "all.xes"])
+def test_an_export_never_gives_damage_a_sound_chain(treadle, tmp_path, store, file, place):
+    """A file's chain is computed anew, so what had changed before would look as written from then on."""
+    flip(store, f"payload {place} of order-2".encode())
+    ran = treadle("log", "export", *(("-f", file) if file else ()))
+
+    assert ran.code == 4
+    assert f"workflow 'order-2', seq {place + 1}: expected digest" in ran.err
+    assert "restore a backup" in ran.err
+    assert f"payload {place} of order-2"[1:] not in ran.out
+    assert not list(tmp_path.glob("all*"))
+    assert treadle("log", "export", "order-1").code == 0

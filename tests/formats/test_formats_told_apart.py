@@ -48,7 +48,7 @@ def test_an_unknown_file_is_refused_with_what_is_known():
 
     assert str(caught.value) == (
         "orders.db: a file to import is one of jsonl (.jsonl, .ndjson), xes (.xes, .xml), history (.json),"
-        " got bytes that begin with b'SQLite forma'; name its format"
+        " got bytes that begin with b'SQLite forma'; name its format (--format on the command line)"
     )
 
 

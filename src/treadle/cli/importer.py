@@ -9,10 +9,13 @@ import attrs
 import trio
 
 from treadle.cli.output import counted
-from treadle.errors import FormatError, StaleSequenceError, TreadleError
+from treadle.errors import FormatError, StaleSequenceError, TreadleError, UsageError
 from treadle.formats import ImportedLog, StoreRecord
-from treadle.runtime import Runtime
+from treadle.runtime import Runtime, WorkflowHandle
 
+EVENTS_A_TURN: Final = 1_024
+"""After how many events whoever writes has a turn: reading alone never waits, and what is only held is lost
+when the process is."""
 EVENTS_IN_FLIGHT_MAX: Final = 16_384
 """Two full commit groups: one is being written while the next fills; more would only be held longer."""
 
@@ -100,6 +103,7 @@ class Importer:
             OSError: the file could not be read.
         """
         failures: list[TreadleError | OSError] = []
+        taken = 0
         async with trio.open_nursery() as nursery:
             while not failures:
                 # Collected, not raised: what is in flight beside it is whole and goes on.
@@ -115,8 +119,12 @@ class Importer:
                     break
                 await self._window.enter(len(item.events))
                 self._start(nursery, item, failures)
+                taken += len(item.events)
+                if taken >= EVENTS_A_TURN:
+                    taken = 0
+                    await trio.lowlevel.checkpoint()
         if failures:
-            raise self._told(failures[0])
+            raise told(failures[0], self._tally)
 
     # Protected from Ctrl-C, which might else fall between the coroutine's making and its start.
     @trio.lowlevel.enable_ki_protection
@@ -150,6 +158,11 @@ class Importer:
             keys = None if log.keys is None else log.keys[there:]
             done = await handle.extend(log.events[there:], keys=keys)
             return 0 if done.repeated else len(done.events)
+        except UsageError:
+            # To a durable workflow only its runner appends; a copy of what it has appended is a repeat.
+            if not await _is_there(handle, log):
+                raise
+            return 0
         return 0 if done.repeated else len(done.events)
 
     async def _check_joint(self, log: ImportedLog) -> None:
@@ -173,16 +186,36 @@ class Importer:
         if there is None:
             await self._runtime.set_record(record.namespace, record.key, record.value)
 
-    def _told(self, error: TreadleError | OSError) -> TreadleError | OSError:
-        if isinstance(error, OSError):
-            return error
-        tally = self._tally
-        workflows = tally.workflows_written + tally.workflows_already_there
-        events = tally.events_written + tally.events_already_there
-        said = str(error)
+
+async def _is_there(handle: WorkflowHandle, log: ImportedLog) -> bool:
+    place = 0
+    async for event in handle.read(log.events[0].seq, log.events[-1].seq):
+        if event != log.events[place]:
+            return False
+        place += 1
+    return place == len(log.events)
+
+
+def told(error: TreadleError | OSError, tally: Tally) -> TreadleError | OSError:
+    """Add to what stopped an import what is in the store by then.
+
+    Args:
+        error: what stopped it; changed.
+        tally: what was done before.
+
+    Returns:
+        The error; one of the system stays as it is.
+    """
+    said = str(error)
+    workflows = tally.workflows_written + tally.workflows_already_there
+    events = tally.events_written + tally.events_already_there
+    if workflows:
         more = (
             f"in the store, whole: {counted(workflows, 'workflow')} ({counted(events, 'event')}) before it;"
-            " run the import again to go on: what is there is not written twice"
+            " mend it and run the import again to go on: what is there is not written twice"
         )
+    else:
+        more = "nothing was written"
+    if isinstance(error, TreadleError) and more not in said:
         error.args = (f"{said}\n{more}",)
-        return error
+    return error

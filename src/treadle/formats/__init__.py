@@ -135,7 +135,8 @@ def detect(source: str, first_bytes: bytes) -> Format:
                 return row
     known = ", ".join(f"{row.name} ({', '.join(row.endings)})" for row in FORMATS.values())
     raise FormatError(
-        f"a file to import is one of {known}, got bytes that begin with {start[:12]!r}; name its format",
+        f"a file to import is one of {known}, got bytes that begin with {start[:12]!r};"
+        " name its format (--format on the command line)",
         source=source,
     )
 

@@ -14,15 +14,16 @@ from typing import IO, Annotated, Final, Literal, cast
 import trio
 from cyclopts import Parameter
 
+from treadle.checkers import Violation, chain
 from treadle.cli.exits import CommandError
 from treadle.cli.notes import STDOUT, note
 from treadle.cli.options import DEFAULT_STORE, Flag, OutputOption, PrefixOption, StoreOption
 from treadle.cli.output import counted, progress, show_facts
 from treadle.cli.stores import chosen_workflows, path_of, reading_store
 from treadle.errors import CorruptStoreError, UsageError
-from treadle.events import WorkflowId
+from treadle.events import WorkflowEvent, WorkflowId
 from treadle.formats import FORMATS, ImportedLog, StoreRecord, cited, writer
-from treadle.stores import PAGE_EVENTS, LogPage, Store
+from treadle.stores import PAGE_EVENTS, Head, LogPage, Store
 
 EXAMPLES: Final = """Examples:
 
@@ -73,7 +74,7 @@ def export(
         FormatError: the format cannot carry these logs.
         OSError: the file cannot be written.
         NotFoundError: there is no such workflow.
-        StoreError: the store could not be opened or read.
+        StoreError: the store could not be opened or read, or holds something else than was written.
     """
     names = workflow_id or []
     if names and prefix:
@@ -180,34 +181,43 @@ async def _record(store: Store, first: ImportedLog, namespace: str, key: bytes) 
 
 
 async def _whole_logs(store: Store, chosen: list[WorkflowId]) -> AsyncGenerator[ImportedLog, None]:
-    async with aclosing(_pages(store, chosen)) as pages:
-        async for page in pages:
-            yield await _whole_log(store, page)
+    for place in range(0, len(chosen), LOGS_A_HOP):
+        for head in await store.heads(chosen[place : place + LOGS_A_HOP]):
+            yield await _whole_log(store, head)
 
 
-async def _whole_log(store: Store, page: LogPage) -> ImportedLog:
-    workflow_id, events = page.workflow_id, list(page.events)
-    size = 0 if page.complete else PAGE_EVENTS
-    while size == PAGE_EVENTS:
-        more = await store.read(workflow_id, events[-1].seq + 1)
-        events.extend(more)
-        size = len(more)
-    before = None
-    if events[0].seq > 1:
-        (head,) = await store.heads([workflow_id])
-        before = head.digest_before
-    keys = await _keys(store, workflow_id, len(events))
-    return ImportedLog(workflow_id, tuple(events), keys=keys, previous_digest=before)
-
-
-async def _keys(store: Store, workflow_id: WorkflowId, events: int) -> tuple[bytes | None, ...] | None:
+async def _whole_log(store: Store, head: Head) -> ImportedLog:
+    # Read as raw as it lies there: a writer computes the chain anew, and would hide what has changed.
+    events: list[WorkflowEvent] = []
     keys: list[bytes | None] = []
-    last_seq = 0
-    while len(keys) < events and (rows := await store.audit(workflow_id, last_seq)):
+    seq, digest = head.first_kept_seq, head.digest_before
+    while rows := await store.audit(head.workflow_id, seq - 1):
+        _refuse_damage(chain(head.workflow_id, rows, first_seq=seq, digest_before=digest))
+        events.extend(WorkflowEvent(row.seq, row.timestamp, row.kind, row.payload) for row in rows)
         keys.extend(row.key for row in rows)
-        last_seq = rows[-1].seq
-    # An event that came between the two reads is not part of this export.
-    return tuple(keys[:events]) if any(keys) else None
+        seq, digest = rows[-1].seq + 1, rows[-1].digest
+        if len(rows) < PAGE_EVENTS:
+            break
+    # A log that somebody appends to right now may by now reach beyond the head that was read first.
+    if seq <= head.next_seq:
+        end = (head.next_seq, head.digest)
+        _refuse_damage(chain(head.workflow_id, (), first_seq=seq, digest_before=digest, head=end))
+    return ImportedLog(
+        head.workflow_id,
+        tuple(events),
+        keys=tuple(keys) if any(keys) else None,
+        previous_digest=head.digest_before if head.first_kept_seq > 1 else None,
+    )
+
+
+def _refuse_damage(violations: list[Violation]) -> None:
+    for found in violations:
+        raise CorruptStoreError(
+            f"workflow {found.workflow_id!r}, seq {found.seq}: {found.message};"
+            " only what is as it was written is exported: restore a backup (`treadle log verify` tells all)",
+            workflow_id=found.workflow_id,
+            seq=found.seq,
+        )
 
 
 async def _pages(store: Store, chosen: list[WorkflowId]) -> AsyncGenerator[LogPage, None]:

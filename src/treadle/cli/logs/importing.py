@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AsyncExitStack, closing, contextmanager
+from io import BufferedReader
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, cast
 
 import attrs
 import trio
 from cyclopts import Parameter
 
 from treadle.cli.exits import CommandError
-from treadle.cli.importer import Importer, Tally
+from treadle.cli.importer import Importer, Tally, told
 from treadle.cli.notes import note
 from treadle.cli.options import DEFAULT_STORE, Flag, OutputOption, StoreOption
 from treadle.cli.output import progress, show_facts
 from treadle.cli.stores import writing_runtime
+from treadle.errors import TreadleError
 from treadle.formats import ImportedLog, StoreRecord, decompressed, detect
 from treadle.formats import read as read_format
 from treadle.runtime import RuntimeConfig
@@ -78,7 +80,7 @@ class Source:
     @contextmanager
     def _chunks(self, advance: Callable[[float], None]) -> Iterator[Iterable[bytes]]:
         if self.name == STDIN:
-            yield _chunks_of(sys.stdin.buffer.read, advance)
+            yield _chunks_of(cast("BufferedReader", sys.stdin.buffer).read1, advance)
         else:
             with Path(self.name).open("rb") as file:
                 yield _chunks_of(file.read, advance)
@@ -140,14 +142,34 @@ async def _import(url: str, sources: list[Source], check: bool) -> Tally:  # noq
     if check:
         await _read_through(sources)
     tally = Tally()
-    async with writing_runtime(url, _CONFIG) as runtime:
-        importer = Importer(runtime, tally)
+    importer: Importer | None = None
+    async with AsyncExitStack() as stack:
         for source in sources:
             bar = progress(f"importing {Path(source.name).name}", _size_bytes(source))
             with bar as advance, closing(source.items(advance)) as items:
-                await importer.take(items, source.name)
+                first: list[ImportedLog | StoreRecord] = []
+                if importer is None:
+                    # A file that is none, a slip in a name most likely, makes no store.
+                    first = _up_to_the_first_log(items, tally)
+                    runtime = await stack.enter_async_context(writing_runtime(url, _CONFIG))
+                    importer = Importer(runtime, tally)
+                await importer.take(chain(first, items), source.name)
             tally.files += 1
     return tally
+
+
+def _up_to_the_first_log(
+    items: Iterator[ImportedLog | StoreRecord], tally: Tally
+) -> list[ImportedLog | StoreRecord]:
+    found: list[ImportedLog | StoreRecord] = []
+    try:
+        for item in items:
+            found.append(item)
+            if isinstance(item, ImportedLog):
+                break
+    except TreadleError as error:
+        raise told(error, tally) from error.__cause__
+    return found
 
 
 async def _read_through(sources: list[Source]) -> None:
