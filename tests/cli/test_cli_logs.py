@@ -78,7 +78,7 @@ def test_a_value_outside_its_word_is_refused_with_2_and_makes_no_store(treadle, 
 
     assert ran.code == 2
     assert says in ran.err
-    assert list(tmp_path.iterdir()) == [] or "key" in says
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_payload_over_its_limit_is_refused(treadle, tmp_path):
@@ -100,6 +100,9 @@ def test_read_keeps_to_seqs_and_times(treadle):
     assert seqs("--until", "3000") == [1]
     assert seqs("--since", "2026-01-31T13:00:00+01:00") == [2]
     assert seqs("--since", "0", "--until", "9999", "--from", "2") == [3]
+    treadle("log", "append", "order-1", "custom", "--timestamp", str(2**63 - 1))
+    assert seqs("--since", str(2**63 - 1)) == [4]
+    assert seqs("--since", "0") == [1, 2, 3, 4]
 
 
 @pytest.mark.usefixtures("orders")

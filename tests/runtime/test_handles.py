@@ -9,9 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import wait_all_tasks_blocked
 
-from treadle import EventKind, NewEvent, RuntimeConfig, WorkflowEvent, open_runtime
+from treadle import (
+    TIMESTAMP_MAX,
+    TIMESTAMP_MIN,
+    EventKind,
+    NewEvent,
+    RuntimeConfig,
+    WorkflowEvent,
+    open_runtime,
+)
 from treadle.errors import BatchError, ConflictError, InvalidValueError, StoreError
 from treadle.kernel import InlineKernel
+
+
+EXTREMES = st.sampled_from([TIMESTAMP_MIN, TIMESTAMP_MAX])
 
 
 async def filled(runtime, events: int, name: str = "a"):
@@ -71,9 +82,9 @@ def test_every_stretch_is_read_whole_however_pages_cut_it(page_events, events, f
 
 @given(
     page_events=st.integers(1, 3),
-    times=st.lists(st.integers(0, 5), max_size=8),
-    since=st.integers(-1, 6),
-    until=st.integers(-1, 6),
+    times=st.lists(st.integers(0, 5) | EXTREMES, max_size=8),
+    since=st.integers(-1, 6) | EXTREMES,
+    until=st.none() | st.integers(-1, 6) | EXTREMES,
 )
 def test_between_gives_the_events_of_a_time_in_seq_order(page_events, times, since, until):
     async def main() -> None:
@@ -83,7 +94,8 @@ def test_between_gives_the_events_of_a_time_in_seq_order(page_events, times, sin
             for time in times:
                 await handle.append("custom", timestamp=time)
             found = await handle.between(since, until).list()
-            assert seqs(found) == [seq for seq, time in enumerate(times, 1) if since <= time < until]
+            end = TIMESTAMP_MAX + 1 if until is None else until
+            assert seqs(found) == [seq for seq, time in enumerate(times, 1) if since <= time < end]
 
     trio.run(main)
 

@@ -190,12 +190,13 @@ class WorkflowHandle(DurableHandle):
 
         return Events(next_page, from_seq - 1, limit)
 
-    def between(self, since: int, until: int) -> Events:
+    def between(self, since: int, until: int | None = None) -> Events:
         """Read by event time: events with ``since <= timestamp < until``, in seq order.
 
         Args:
             since: the earliest event time, inclusive, in nanoseconds.
-            until: the latest event time, exclusive.
+            until: the latest event time, exclusive; None for no end, which alone reaches
+                `treadle.TIMESTAMP_MAX`.
 
         Returns:
             An async iterator that fetches page by page.
@@ -204,7 +205,8 @@ class WorkflowHandle(DurableHandle):
             InvalidValueError: a bound is not a timestamp.
         """
         check_timestamp(since)
-        check_timestamp(until)
+        if until is not None:
+            check_timestamp(until)
         store, limit = self._runtime.store, self._runtime.config.page_events
 
         async def next_page(after_seq: int) -> list[WorkflowEvent]:

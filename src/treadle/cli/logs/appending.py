@@ -15,7 +15,7 @@ from treadle.cli.options import DEFAULT_STORE, WHOLE, OutputOption, StoreOption,
 from treadle.cli.output import show_facts
 from treadle.cli.stores import writing_runtime
 from treadle.cli.times import MomentOption
-from treadle.events import PAYLOAD_SIZE_BYTES_MAX, EventKind, check_payload, check_seq, event_kind
+from treadle.events import PAYLOAD_SIZE_BYTES_MAX, EventKind, check_key, check_payload, check_seq, event_kind
 from treadle.events import workflow_id as checked_workflow_id
 from treadle.formats.times import timestamp_text
 from treadle.log import Appended
@@ -85,6 +85,8 @@ def append(
     content = _file_content(payload_file) if payload_file is not None else _encoded(payload or "")
     wish = _Wish(event_kind(kind), content, timestamp, seq, None if key is None else _encoded(key))
     check_payload(wish.payload)
+    if wish.key is not None:
+        check_key(wish.key)
     name = checked_workflow_id(workflow_id)
     done = trio.run(_append, store, name, wish)
     event = done.events[0]

@@ -18,7 +18,7 @@ from treadle.cli.options import (
 from treadle.cli.output import EVENT_COLUMNS, Rows, event_cells, event_record
 from treadle.cli.stores import known_workflows, reading_runtime
 from treadle.cli.times import MomentOption
-from treadle.events import SEQ_MAX, TIMESTAMP_MAX, TIMESTAMP_MIN
+from treadle.events import SEQ_MAX, TIMESTAMP_MIN
 from treadle.log import check_range
 from treadle.runtime import Events, WorkflowHandle
 
@@ -85,6 +85,4 @@ def _chosen(
     since, until = times
     if since is None and until is None:
         return handle.read(*seqs)
-    return handle.between(
-        TIMESTAMP_MIN if since is None else since, TIMESTAMP_MAX if until is None else until
-    )
+    return handle.between(TIMESTAMP_MIN if since is None else since, until)
