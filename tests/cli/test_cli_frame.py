@@ -403,5 +403,44 @@ def test_a_narrow_screen_folds_labels_and_keeps_values(monkeypatch, capsys, colu
     assert max(len(line) for line in out.splitlines()[1:]) <= int(columns)
 
 
+@pytest.mark.parametrize("command", app.COMMANDS, ids=lambda command: command.name)
+def test_the_usage_names_what_a_command_takes_and_where_it_takes_several(treadle, command):
+    module, _, name = command.function.partition(":")
+    function = getattr(import_module(f"treadle.cli.{module}"), name)
+    hints = get_type_hints(function)
+    usage = " ".join(treadle(*command.name.split(), "--help").out.partition("\n\n")[0].split())
+
+    assert "ARGS" not in usage
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind is not parameter.KEYWORD_ONLY:
+            several = get_origin(hints[parameter.name]) is list or list[str] in get_args(
+                hints[parameter.name]
+            )
+            assert "..." in usage or not several
+
+
+@pytest.mark.parametrize("name", ["nowhere.db", "no/where.db", "sqlite:nowhere.db"])
+@pytest.mark.parametrize(
+    "command", [("workflow", "list"), ("log", "verify"), ("replay",), ("log", "export")], ids=" ".join
+)
+def test_a_missing_store_is_told_in_the_words_of_the_command_line(treadle, tmp_path, command, name):
+    ran = treadle(*command, "--store", name)
+
+    assert ran.code == 69
+    assert (
+        f"{tmp_path / name.removeprefix('sqlite:')}: there is no such store; name one with --store" in ran.err
+    )
+    assert "create=True" not in ran.err
+
+
+def test_a_store_that_is_there_and_cannot_be_opened_is_not_called_missing(treadle, orders):
+    (orders.parent / "second.db").hardlink_to(orders)
+    ran = treadle("workflow", "list")
+
+    assert ran.code == 69
+    assert "2 names" in ran.err
+    assert "--store" not in ran.err
+
+
 def test_the_usage_of_append_names_its_payload(treadle):
     assert "WORKFLOW_ID KIND [PAYLOAD]" in treadle("log", "append", "--help").out

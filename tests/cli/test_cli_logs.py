@@ -9,6 +9,7 @@ import pytest
 from treadle.cli.output import payload_cell, printable
 from treadle.cli.times import moment
 from treadle.errors import InvalidValueError
+from treadle.events import EventKind
 
 
 def test_an_appended_event_can_be_read_back(treadle):
@@ -59,6 +60,8 @@ def test_a_payload_may_come_from_a_file_or_stdin_as_any_bytes(treadle, tmp_path)
     ("arguments", "says"),
     [
         (("o", "nonsense"), "an event kind is one of"),
+        (("o", "8"), "signal_received, workflow_completed, workflow_failed, custom; got '8'"),
+        *((("o", kind.name), "which only the engine writes") for kind in EventKind if kind > 8),
         (("", "custom"), "at least one character"),
         (("a\nb", "custom"), "control characters"),
         (("x" * 256, "custom"), "255 UTF-8 bytes"),
@@ -79,6 +82,18 @@ def test_a_value_outside_its_word_is_refused_with_2_and_makes_no_store(treadle, 
     assert ran.code == 2
     assert says in ran.err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", [kind for kind in EventKind if kind <= 8])
+def test_every_kind_of_a_plain_log_is_appended_in_any_case(treadle, kind):
+    for name in (kind.name, kind.name.lower(), kind.name.title()):
+        assert treadle("log", "append", "o", name, "-o", "json").json["kind"] == kind.name
+    assert kind.name.lower() in " ".join(treadle("log", "append", "--help").out.split())
+
+
+def test_what_is_written_to_memory_is_not_called_kept(treadle):
+    assert treadle("log", "append", "o", "custom").err == ""
+    assert "nothing of this is kept" in treadle("log", "append", "o", "custom", "--store", "memory:").err
 
 
 def test_a_payload_over_its_limit_is_refused(treadle, tmp_path):

@@ -38,6 +38,7 @@ def test_a_flipped_bit_in_a_payload_ends_with_4_and_names_workflow_and_seq(tread
 
     assert ran.code == 4
     assert "workflow order-1 seq 3" in ran.out
+    assert "DAMAGED in 1 place\n" in ran.out
     damage = treadle("log", "verify", "-o", "json").json["damage"]
     assert [(found["workflow_id"], found["seq"]) for found in damage] == [("order-1", 3)]
 

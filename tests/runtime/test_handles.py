@@ -21,7 +21,6 @@ from treadle import (
 from treadle.errors import BatchError, ConflictError, InvalidValueError, StoreError
 from treadle.kernel import InlineKernel
 
-
 EXTREMES = st.sampled_from([TIMESTAMP_MIN, TIMESTAMP_MAX])
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Final
 
 from treadle.cli.exits import NotFoundError
+from treadle.cli.notes import note
 from treadle.errors import StoreUnavailableError
 from treadle.events import WorkflowId, workflow_id
 from treadle.runtime import Runtime, RuntimeConfig, open_runtime
@@ -18,6 +20,7 @@ GUESSES_AMONG_MAX: Final = 5_000
 
 
 _SQLITE: Final = "sqlite:"
+_MEMORY: Final = "memory:"
 
 
 def path_of(url: str) -> str:
@@ -52,11 +55,18 @@ async def reading_store(url: str, *, ignore_poison: bool = False) -> AsyncIterat
             opening = open_store(url, create=False, read_only=True, ignore_poison=ignore_poison)
             store = await stack.enter_async_context(opening)
         except StoreUnavailableError as error:
-            raise StoreUnavailableError(
-                f"{error}\nGive the store with --store or TREADLE_STORE;"
-                " `treadle log import FILE --store PATH` or `treadle demo --store PATH` makes one."
-            ) from error
+            raise (_no_store(url) or error) from error
         yield store
+
+
+def _no_store(url: str) -> StoreUnavailableError | None:
+    path = Path(path_of(url))
+    if path.exists():
+        return None
+    return StoreUnavailableError(
+        f"{path.absolute()}: there is no such store; name one with --store or TREADLE_STORE, or make one:"
+        " `treadle log import FILE --store PATH` or `treadle demo --store PATH`"
+    )
 
 
 @asynccontextmanager
@@ -92,6 +102,8 @@ async def writing_runtime(url: str, config: RuntimeConfig | None = None) -> Asyn
         StoreError: the store cannot be opened.
         UsageError: the URL names no store.
     """
+    if url.lower().startswith(_MEMORY):
+        note("a memory store ends with the command: nothing of this is kept")
     async with open_runtime(url, config=config) as runtime:
         yield runtime
 

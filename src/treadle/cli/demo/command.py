@@ -16,7 +16,7 @@ from treadle.cli.exits import OK, VIOLATION, CommandError
 from treadle.cli.fresh import MEMORY, fresh_store
 from treadle.cli.notes import note
 from treadle.cli.options import WHOLE, Flag, OutputFormat, OutputOption
-from treadle.cli.output import show_facts
+from treadle.cli.output import counted, show_facts
 
 EXAMPLES: Final = """Examples:
 
@@ -114,8 +114,9 @@ def show(story: Story, output: OutputFormat, url: str | None) -> None:
 def _rows(story: Story, facts: dict[str, Any]) -> dict[str, Any]:
     unknown = story.found_events - story.acknowledged_events
     return {
-        "orders": f"{facts['workflows']:,} workflows of {story.plan.events:,} events, seed {facts['seed']}",
-        "killed with SIGKILL": f"after {facts['acknowledged_before_kill']:,} acknowledged events"
+        "orders": f"{counted(facts['workflows'], 'workflow')} of {counted(story.plan.events, 'event')},"
+        f" seed {facts['seed']}",
+        "killed with SIGKILL": f"after {counted(facts['acknowledged_before_kill'], 'acknowledged event')}"
         f" of {facts['events']:,}",
         "found after the kill": f"{facts['found_after_kill']:,}, {unknown:,} of them not yet acknowledged",
         "sent again": f"{facts['sent_again']:,}, {facts['repeated']:,} of them there already",

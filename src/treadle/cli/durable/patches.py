@@ -22,6 +22,7 @@ from treadle.events import EventKind, WorkflowEvent, WorkflowId
 from treadle.payloads import CodecChain
 from treadle.stores import Head, Store
 
+USAGE: Final = "Usage: treadle workflow patches [OPTIONS] [PATCH]"
 EXAMPLES: Final = """Examples:
 
   treadle workflow patches

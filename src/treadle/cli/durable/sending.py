@@ -52,6 +52,7 @@ TERMINATE_EXAMPLES: Final = """Examples:
 
   treadle workflow terminate order-7 --reason "started twice"
 """
+RESUME_USAGE: Final = "Usage: treadle workflow resume [OPTIONS] [WORKFLOW-ID...]"
 RESUME_EXAMPLES: Final = """Examples:
 
   treadle workflow resume order-7

@@ -15,6 +15,7 @@ from treadle.engine import Status
 from treadle.payloads import CodecChain
 from treadle.runtime import Runtime, open_runtime
 
+USAGE: Final = "Usage: treadle workflow serve [OPTIONS] MODULE..."
 EXAMPLES: Final = """Examples:
 
   treadle workflow serve orders

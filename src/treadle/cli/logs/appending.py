@@ -15,7 +15,7 @@ from treadle.cli.options import DEFAULT_STORE, WHOLE, OutputOption, StoreOption,
 from treadle.cli.output import show_facts
 from treadle.cli.stores import writing_runtime
 from treadle.cli.times import MomentOption
-from treadle.events import PAYLOAD_SIZE_BYTES_MAX, EventKind, check_key, check_payload, check_seq, event_kind
+from treadle.events import PAYLOAD_SIZE_BYTES_MAX, EventKind, check_key, check_payload, check_seq
 from treadle.events import workflow_id as checked_workflow_id
 from treadle.formats.times import timestamp_text
 from treadle.log import Appended
@@ -30,7 +30,9 @@ EXAMPLES: Final = """Examples:
 """
 
 
-_KIND_HELP: Final = f"what happened: {', '.join(kind.name.lower() for kind in EventKind)}."
+_KINDS: Final = {kind.name.lower(): kind for kind in EventKind if kind <= EventKind.CUSTOM}
+"""Those of a plain log. The others are the engine's, and mean something only among what it has written."""
+_KIND_HELP: Final = f"what happened: {', '.join(_KINDS)}."
 
 
 @attrs.frozen
@@ -62,7 +64,7 @@ def append(
 
     Args:
         workflow_id: the workflow's id.
-        kind: what happened, one of the names of `EventKind` in any case.
+        kind: what happened, one of the names of a plain log's kinds in any case.
         payload: the event's content, as text.
         payload_file: read the content from this file instead; - reads stdin.
         seq: the place the event must take; another is a conflict (exit code 5).
@@ -72,7 +74,7 @@ def append(
         store: the store.
 
     Raises:
-        CommandError: there are two payloads, or one over its limit.
+        CommandError: there are two payloads, one over its limit, or a kind that is none of a plain log's.
         InvalidValueError: a value lies outside what its word allows.
         AdmissionError: the event does not fit the log.
         OSError: the payload's file cannot be read.
@@ -83,7 +85,7 @@ def append(
     if seq is not None:
         check_seq(seq)
     content = _file_content(payload_file) if payload_file is not None else _encoded(payload or "")
-    wish = _Wish(event_kind(kind), content, timestamp, seq, None if key is None else _encoded(key))
+    wish = _Wish(_plain_kind(kind), content, timestamp, seq, None if key is None else _encoded(key))
     check_payload(wish.payload)
     if wish.key is not None:
         check_key(wish.key)
@@ -98,6 +100,14 @@ def append(
         "repeated": done.repeated,
     }
     show_facts(output, "", record, {**record, "timestamp": timestamp_text(event.timestamp)})
+
+
+def _plain_kind(text: str) -> EventKind:
+    found = _KINDS.get(text.lower())
+    if found is None:
+        engines = ", which only the engine writes" if text.upper() in EventKind.__members__ else ""
+        raise CommandError(f"an event kind is one of {', '.join(_KINDS)}; got {text[:60]!a}{engines}")
+    return found
 
 
 async def _append(url: str, name: str, wish: _Wish) -> Appended:

@@ -31,6 +31,7 @@ EXAMPLES: Final = """Examples:
   treadle log export order-1 order-2 > two.jsonl
   treadle log export --format xes --prefix case- -f cases.xes
 """
+USAGE: Final = "Usage: treadle log export [OPTIONS] [WORKFLOW-ID...]"
 LOGS_A_HOP: Final = 256
 """How many logs are asked for at once; short ones come together in one hop to the store."""
 

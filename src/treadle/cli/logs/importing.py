@@ -32,6 +32,7 @@ EXAMPLES: Final = """Examples:
   treadle log import *.jsonl --check
   zcat export.jsonl.gz | treadle log import -
 """
+USAGE: Final = "Usage: treadle log import [OPTIONS] FILE..."
 STDIN: Final = "-"
 CHUNK_SIZE_BYTES: Final = 256 * 1024
 LOG_EVENTS_MAX: Final = 10_000_000

@@ -14,8 +14,8 @@ from treadle.cli.audit import Audit, Watermark
 from treadle.cli.exits import OK, VIOLATION, CommandError
 from treadle.cli.notes import note, write_out
 from treadle.cli.options import DEFAULT_STORE, Flag, OutputFormat, OutputOption, StoreOption
-from treadle.cli.output import printable, progress, show_facts
-from treadle.cli.stores import chosen_workflows, reading_store
+from treadle.cli.output import counted, printable, progress, show_facts
+from treadle.cli.stores import chosen_workflows, path_of, reading_store
 from treadle.errors import CorruptStoreError, StorePoisonedError
 from treadle.stores import Damage, Store, sqlite
 
@@ -26,7 +26,7 @@ EXAMPLES: Final = """Examples:
   treadle log verify --expect 10011:6ac7a484bbe5e23309547455181affd8
   treadle log verify --clear
 """
-_SQLITE: Final = "sqlite:"
+USAGE: Final = "Usage: treadle log verify [OPTIONS] [WORKFLOW-ID...]"
 
 
 def verify(
@@ -100,12 +100,8 @@ async def _opened(url: str) -> AsyncIterator[tuple[Store, bool]]:
         yield opened
 
 
-def _path(url: str) -> str:
-    return url[len(_SQLITE) :].removeprefix("//") if url.lower().startswith(_SQLITE) else url
-
-
 def _clear(url: str) -> bool:
-    return sqlite.clear_poison(_path(url))
+    return sqlite.clear_poison(path_of(url))
 
 
 def _show(output: OutputFormat, audit: Audit, *, poisoned: bool, cleared: bool) -> None:
@@ -123,7 +119,7 @@ def _show(output: OutputFormat, audit: Audit, *, poisoned: bool, cleared: bool) 
         "events": audit.events,
         "watermark": None if damage or audit.digest is None else f"{audit.position}:{audit.digest}",
         "poison marker": "removed" if cleared else "still there; --clear removes it" if poisoned else None,
-        "verdict": f"DAMAGED in {len(damage)} places" if damage else "as written",
+        "verdict": f"DAMAGED in {counted(len(damage), 'place')}" if damage else "as written",
     }
     if output == "table":
         for found in audit.damage:

@@ -13,7 +13,7 @@ from treadle.cli.exits import OK, VIOLATION, CommandError
 from treadle.cli.fresh import MEMORY, FreshStore, fresh_store
 from treadle.cli.notes import note
 from treadle.cli.options import WHOLE, Flag, OutputFormat, OutputOption, Positive, Share
-from treadle.cli.output import show_facts
+from treadle.cli.output import counted, show_facts
 from treadle.cli.stress.acts import Outcome, perform
 from treadle.cli.stress.load import Load
 from treadle.events import BATCH_EVENTS_MAX
@@ -111,9 +111,10 @@ def _run(fresh: FreshStore, load: Load, output: OutputFormat) -> Outcome:
         note(f"violation: {found}")
     facts = _facts(outcome, load)
     rows = {
-        "load": f"{load.workflows:,} workflows{_amount(load)}, {load.writers} writers each"
+        "load": f"{counted(load.workflows, 'workflow')}{_amount(load)},"
+        f" {counted(load.writers, 'writer')} each"
         f" in {load.processes} process{'es' if load.processes > 1 else ''}, seed {load.seed}",
-        "written": f"{facts['events']:,} events in {outcome.seconds:.2f} s,"
+        "written": f"{counted(facts['events'], 'event')} in {outcome.seconds:.2f} s,"
         f" {facts['events_per_second']:,} events/s",
         "latency": f"p50 {facts['latency_p50_ms']:.1f} ms, p99 {facts['latency_p99_ms']:.1f} ms",
         "sent twice": facts["duplicates"],
@@ -126,7 +127,7 @@ def _run(fresh: FreshStore, load: Load, output: OutputFormat) -> Outcome:
 
 
 def _amount(load: Load) -> str:
-    return f" of {load.events:,} events" if load.seconds is None else f" for {load.seconds:g} s"
+    return f" of {counted(load.events, 'event')}" if load.seconds is None else f" for {load.seconds:g} s"
 
 
 def _facts(outcome: Outcome, load: Load) -> dict[str, Any]:
