@@ -70,7 +70,7 @@ def test_list_goes_on_page_by_page_within_a_status(treadle):
         treadle("run", "shop:nap", "--id", f"n{n}", "0")
     page = treadle("workflow", "list", "--status", "completed", "--limit", "2")
 
-    assert "--after 'n1' goes on" in page.err
+    assert "--after=n1 goes on" in page.err
     rest = treadle("workflow", "list", "--status", "completed", "--after", "n1", "-o", "jsonl").lines
     assert [row["workflow_id"] for row in rest] == ["n2"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import pytest
 
@@ -223,7 +224,33 @@ def test_workflows_are_listed_in_order_and_by_pages(treadle):
     assert names() == ["order-1", "order-2", "parcel-9"]
     assert names("--prefix", "order-") == ["order-1", "order-2"]
     assert names("--after", "order-1", "--limit", "1") == ["order-2"]
-    assert "--after 'order-1'" in treadle("workflow", "list", "--limit", "1").err
+    assert "--after=order-1 goes on" in treadle("workflow", "list", "--limit", "1").err
+
+
+def test_the_way_to_the_next_page_may_be_pasted_into_a_shell(treadle):
+    odd = sorted(["--store", "-x", "a b", "$HOME", "it's", '"', "\\", "*", "ünï", "a;b"], key=str.encode)
+    for name in odd:
+        treadle("log", "append", "--", name, "custom")
+    seen, more = [], []
+    while True:
+        ran = treadle("workflow", "list", "--limit", "1", "-o", "jsonl", *more)
+        seen += [row["workflow_id"] for row in ran.lines]
+        if not ran.err:
+            break
+        more = shlex.split(ran.err.removeprefix("there are more: ").removesuffix(" goes on\n"))
+
+    assert seen == odd
+
+
+@pytest.mark.parametrize("name", ["9b2f6c1e-3f0e-4f6e-9a51-2f0c5d8e7b11", "x" * 255, "日" * 85])
+def test_an_id_is_shown_whole_on_any_screen(treadle, monkeypatch, name):
+    monkeypatch.setattr("treadle.cli.output._screen_width", lambda: 80)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    treadle("log", "append", name, "custom", "x" * 500, "-o", "json")
+
+    assert treadle("workflow", "list").out.splitlines()[1].endswith(f"  {name}")
+    assert all(len(line) <= 80 for line in treadle("log", "read", name).out.splitlines())
+    assert "9b2f6c1e" not in name or len(treadle("workflow", "list").out.splitlines()[1]) <= 80
 
 
 @pytest.mark.usefixtures("orders")

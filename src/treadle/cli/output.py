@@ -79,11 +79,13 @@ class Column:
         title: what stands above it.
         width: how many cells it takes; the last column of a table takes what is left.
         right: whether its values end at the same place, as numbers do.
+        whole: whether, as the last column, it may pass a narrow screen's edge: a cut name names nothing.
     """
 
     title: str
     width: int = 0
     right: bool = False
+    whole: bool = False
 
     def cell(self, text: str) -> str:
         """Bring a value to the column's width; a longer one pushes the rest aside."""
@@ -144,7 +146,7 @@ class Rows:
             column.cell(printable(cell)) for column, cell in zip(self._columns, cells, strict=True)
         ]
         line = "  ".join([*first, last])
-        if self._width is not None and cell_len(line) > self._width:
+        if self._width is not None and cell_len(line) > self._width and not self._columns[-1].whole:
             line = set_cell_size(line, self._width - 1) + "…"
         write_out(line.rstrip() + "\n")
 

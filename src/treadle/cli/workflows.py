@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated, Any, Final, Literal
 
 import attrs
@@ -55,11 +56,13 @@ STATUS_BY_FINAL_KIND: Final = {
 }
 """How a log that has ended ends; any other last event leaves it open."""
 StatusName = Literal["running", "completed", "failed", "cancelled", "terminated", "held"]
+_DIGEST_CELL_SIZE: Final = 12
+"""Enough to see that two differ; ids need the room, and `show` and JSON have all of it."""
 _COLUMNS: Final = (
     Column("events", 8, right=True),
-    Column("digest", 32),
+    Column("digest", _DIGEST_CELL_SIZE),
     Column("status", 10),
-    Column("workflow"),
+    Column("workflow", whole=True),
 )
 
 
@@ -113,7 +116,7 @@ async def _list(
         if after is not None and await store.list_workflows(
             prefix=prefix, after=after, status=status, limit=1
         ):
-            note(f"there are more: --after {after!r} goes on")
+            note(f"there are more: --after={shlex.quote(after)} goes on")
 
 
 async def _add_page(store: Store, page: list[WorkflowId], rows: Rows) -> None:
@@ -127,7 +130,7 @@ async def _add_page(store: Store, page: list[WorkflowId], rows: Rows) -> None:
             "status": status,
             "name": None if head.facts is None else head.facts.name,
         }
-        rows.add(record, str(head.next_seq - 1), digest, status or "-", head.workflow_id)
+        rows.add(record, str(head.next_seq - 1), digest[:_DIGEST_CELL_SIZE], status or "-", head.workflow_id)
 
 
 def show(

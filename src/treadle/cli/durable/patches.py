@@ -36,7 +36,7 @@ _COLUMNS: Final = (
     Column("without", 7, right=True),
     Column("so"),
 )
-_ID_COLUMNS: Final = (Column("took", 10), Column("workflow"))
+_ID_COLUMNS: Final = (Column("took", 10), Column("workflow", whole=True))
 
 
 @attrs.define
