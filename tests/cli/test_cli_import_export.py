@@ -123,6 +123,27 @@ def test_a_log_that_differs_from_what_is_stored_is_a_conflict(treadle, tmp_path)
     assert treadle("workflow", "show", "h", "-o", "json").json["events"] == 1
 
 
+def test_a_conflict_names_the_file_and_the_line_among_many(treadle, tmp_path):
+    (tmp_path / "good.xes").write_bytes(xes("one", "two"))
+    (tmp_path / "other.xes").write_bytes(xes("three", "two").replace(b"13:00", b"14:00"))
+    ran = treadle("log", "import", "good.xes", "other.xes")
+
+    assert ran.code == 5
+    assert ran.err.startswith("treadle: other.xes:7: workflow 'two': another event stands at seq 3")
+    assert "import the file into another store" in ran.err
+
+
+def test_a_check_that_fails_says_that_nothing_was_written(treadle, tmp_path):
+    (tmp_path / "good.xes").write_bytes(xes("one", "two"))
+    (tmp_path / "bad.xes").write_bytes(xes("three", "four", bad="four"))
+    ran = treadle("log", "import", "good.xes", "bad.xes", "--check")
+
+    assert ran.code == 1
+    assert "bad.xes" in ran.err
+    assert ran.err.endswith("\nnothing was written\n")
+    assert not (tmp_path / "treadle.db").exists()
+
+
 def test_stdin_is_read_when_it_names_its_logs(treadle):
     assert treadle("log", "import", "-", stdin=gzip.compress(xes("one"))).code == 0
     assert treadle("log", "import", "-", "--id", "h", stdin=history(2)).code == 0

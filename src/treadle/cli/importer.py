@@ -9,7 +9,7 @@ import attrs
 import trio
 
 from treadle.cli.output import counted
-from treadle.errors import FormatError, StaleSequenceError, TreadleError, UsageError
+from treadle.errors import AdmissionError, FormatError, StaleSequenceError, TreadleError, UsageError
 from treadle.formats import ImportedLog, StoreRecord
 from treadle.runtime import Runtime, WorkflowHandle
 
@@ -118,7 +118,7 @@ class Importer:
                 if item is None:
                     break
                 await self._window.enter(len(item.events))
-                self._start(nursery, item, failures)
+                self._start(nursery, item, source, failures)
                 taken += len(item.events)
                 if taken >= EVENTS_A_TURN:
                     taken = 0
@@ -128,12 +128,19 @@ class Importer:
 
     # Protected from Ctrl-C, which might else fall between the coroutine's making and its start.
     @trio.lowlevel.enable_ki_protection
-    def _start(self, nursery: trio.Nursery, log: ImportedLog, failures: list[TreadleError | OSError]) -> None:
-        nursery.start_soon(self._write, log, failures)
+    def _start(
+        self, nursery: trio.Nursery, log: ImportedLog, source: str, failures: list[TreadleError | OSError]
+    ) -> None:
+        nursery.start_soon(self._write, log, source, failures)
 
-    async def _write(self, log: ImportedLog, failures: list[TreadleError | OSError]) -> None:
+    async def _write(self, log: ImportedLog, source: str, failures: list[TreadleError | OSError]) -> None:
         try:
             written = await self._append(log)
+        except AdmissionError as error:
+            place = source if log.line is None else f"{source}:{log.line}"
+            error.args = (f"{place}: {error}, or import the file into another store",)
+            failures.append(error)
+            return
         except TreadleError as error:
             failures.append(error)
             return

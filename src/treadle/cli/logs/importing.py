@@ -140,9 +140,12 @@ def _check(sources: list[Source], *, check: bool) -> None:
 
 
 async def _import(url: str, sources: list[Source], check: bool) -> Tally:  # noqa: FBT001  # handed on by position through trio.run
-    if check:
-        await _read_through(sources)
     tally = Tally()
+    if check:
+        try:
+            await _read_through(sources)
+        except TreadleError as error:
+            raise told(error, tally) from error.__cause__
     importer: Importer | None = None
     async with AsyncExitStack() as stack:
         for source in sources:
