@@ -23,8 +23,8 @@ def become(folder):
     for descriptor, (path, flags) in enumerate(
         [
             (os.devnull, os.O_RDONLY),
-            ("stdout", os.O_WRONLY | os.O_CREAT),
-            ("stderr", os.O_WRONLY | os.O_CREAT),
+            ("stdout", os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
+            ("stderr", os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
         ]
     ):
         opened = os.open(path, flags)

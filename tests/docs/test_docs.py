@@ -74,6 +74,17 @@ def killed(number: int, folder: Path, printed: int) -> tuple[str, int]:
     return example, first.returncode
 
 
+@pytest.mark.parametrize(("number", "says"), [(0, "300 steps are already durable"), (1, "200 notes")])
+def test_an_example_that_is_done_may_be_started_again(number, says, run_program):
+    """Whoever tries it was too slow to kill it, and tries again."""
+    code = BLOCK.findall((ROOT / "README.md").read_text())
+    example = [text for language, text in code if language == "python"][number]
+    first, second = run_program(example), run_program(example)
+
+    assert (first.returncode, second.returncode) == (0, 0), second.stderr
+    assert second.stdout.splitlines() == [says]
+
+
 def test_the_first_example_survives_kill_9(tmp_path, run_program, capsys):
     """Killed with SIGKILL and started again, the README's example goes on and repeats no step."""
     example, ended = killed(0, tmp_path, printed=41)  # the first line is a greeting
