@@ -39,6 +39,18 @@ def test_every_python_block_runs(code, run_program):
         assert promised in ended.stdout
 
 
+@pytest.mark.parametrize("page", ["tutorial.md", "tutorial-workflows.md"])
+def test_a_tutorial_runs_from_its_top_to_its_end_in_one_folder(page, run_program):
+    """As its reader runs it: no program stumbles over what one before it has left."""
+    text = (ROOT / "docs" / page).read_text()
+    for code in [found[2] for found in BLOCK.finditer(text) if found[1] == "python"]:
+        ended = run_program(code)
+
+        assert ended.returncode == 0, ended.stderr
+        for promised in re.findall(r"print\(.*\)  # (.+)$", code, re.MULTILINE):
+            assert promised in ended.stdout
+
+
 @pytest.mark.parametrize("session", blocks("console"))
 def test_every_console_block_runs(
     session: str,
