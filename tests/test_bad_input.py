@@ -18,6 +18,7 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import count, repeat
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from typing import Any
 import apsw
 import attrs
 import pytest
+import trio
 
 import bad_workflow_cases
 import treadle
@@ -644,6 +646,24 @@ def over(name: str, target: str) -> None:
 
 over("export-over-its-store", "store.db")
 over("export-over-a-database", "other.db")
+
+
+@case("export-of-damage")
+async def export_of_damage(folder: Path) -> list[TreadleError]:
+    """A bit has flipped in a payload at rest; the file's own chain must not make it look as written."""
+    path = folder / "store.db"
+    async with open_runtime(path, kernel=InlineKernel()) as runtime:
+        await runtime.workflow(NAME).extend([NewEvent("custom", b"as it was written", 1)] * 3)
+    patch(path, path.read_bytes().index(b"as it was written"), b"A")
+    before = files_in(folder)
+    errors = []
+    for name in ("all.jsonl", "all.xes.gz"):
+        with pytest.raises(TreadleError) as caught:
+            await trio.to_thread.run_sync(partial(export, file=str(folder / name), store=str(path)))
+        errors.append(caught.value)
+
+    assert before == files_in(folder)
+    return errors
 
 
 @case("backup-over-something")
