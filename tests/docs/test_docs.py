@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -150,3 +151,15 @@ def test_the_gate_runs_the_readmes_two_commands() -> None:
     assert "<!-- command: test -->" in readme
     assert "readme_command demo" in gate
     assert "readme_command test" in gate
+
+
+def test_every_changelog_fragment_is_of_a_type_that_is_gathered() -> None:
+    """One of another type would be left out of the changelog without a word."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    types = [kind["directory"] for kind in project["tool"]["towncrier"]["type"] if kind["showcontent"]]
+    fragments = sorted(path.name for path in (ROOT / "changelog.d").glob("*.md"))
+
+    assert "|".join(types) in (ROOT / "CONTRIBUTING.md").read_text()
+    assert fragments
+    for name in fragments:
+        assert re.fullmatch(rf"\d+\.({'|'.join(types)})(\.\d+)?\.md", name), name

@@ -95,7 +95,7 @@ def _for_reading(path: str, identity: files.Identity, health: Health, *, alone: 
     if version < schema.SCHEMA_VERSION:
         raise StoreFormatError(
             f"{path}: an older store (schema version {version}, this treadle's is {schema.SCHEMA_VERSION});"
-            " open it once for writing, which brings it up to date"
+            " open it once for writing (open_runtime(), or treadle log append), which brings it up to date"
         )
     return Opened(path, health, None, readers, identity)
 
