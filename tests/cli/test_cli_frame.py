@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import re
 import shlex
@@ -271,6 +272,27 @@ def test_a_stdout_that_takes_nothing_is_told_from_the_store(treadle, command, wh
     assert ran.returncode == code
     assert ran.stderr.startswith(words)
     assert ran.stderr.count("\n") == (words != "")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_every_character_reaches_a_stdout_that_has_few(treadle, started, encoding):
+    """A table shows its escape, and JSON stays the same JSON."""
+    names = ["plain", "\x7e\xa0", "ü", "日本", "🚀 \U0010ffff"]
+    for name in names:
+        treadle("log", "append", name, "custom", f"payload {name}", "-o", "json")
+
+    def shown(*arguments: str) -> str:
+        with started(*arguments, env={**os.environ, "PYTHONIOENCODING": encoding}) as process:
+            out, err = process.communicate(timeout=60)
+        assert (process.returncode, err) == (0, b"")
+        return out.decode(encoding)
+
+    assert [
+        json.loads(line)["workflow_id"] for line in shown("workflow", "list", "-o", "jsonl").splitlines()
+    ] == names
+    assert json.loads(shown("log", "read", names[-1], "-o", "json"))[0]["text"] == f"payload {names[-1]}"
+    assert "\\u65e5\\u672c" in shown("workflow", "list")
+    assert "\\ud83d\\ude80" in shown("workflow", "show", names[-1])
 
 
 def _whole_options() -> list[tuple[str, str]]:

@@ -6,17 +6,22 @@ Each command's file parses, calls a small function and shows what it gave. `app`
 
 from __future__ import annotations
 
+import codecs
 import gc
 import os
 import signal
 import sys
 import threading
 from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
+from typing import Final
 
 __all__ = ["main"]
 
 _EXTRA = ("cyclopts", "rich")
+_ESCAPED: Final = "treadle.escaped"
+"""What becomes of characters that stdout's encoding does not have, as a codec's error handler."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     if arguments is not None:
         return run(arguments)
+    _show_any_character()
     # The process is ours: millions of short-lived events and few cycles make the default's frequent
     # collections a sixth of an import's CPU.
     gc.set_threshold(100_000, 20, 50)
@@ -80,6 +86,22 @@ class _Signals:
     def _terminate(self, _number: int, _frame: object) -> None:
         self.terminated = True
         signal.raise_signal(signal.SIGINT)
+
+
+def _show_any_character() -> None:
+    # Not every terminal, and not every locale's pipe, has every character of an id. JSON's own escapes keep
+    # JSON what it is, and are as good as any for people.
+    codecs.register_error(_ESCAPED, _escaped)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors=_ESCAPED)
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    units = error.object[error.start : error.end].encode("utf-16-be", errors="surrogatepass")
+    return "".join(f"\\u{units[place : place + 2].hex()}" for place in range(0, len(units), 2)), error.end
 
 
 def _open_missing_streams() -> None:
