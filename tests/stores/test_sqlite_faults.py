@@ -165,13 +165,18 @@ def test_only_a_write_without_room_is_a_full_disk(problem, number, full):
 # -- the marker, and real files ------------------------------------------------------------------------
 
 
+def replace_log(path):
+    """Put another file with the same content in the place of a store's log."""
+    wal = path.with_name(path.name + "-wal")
+    shutil.copy(wal, wal.with_suffix(".copy"))
+    wal.with_suffix(".copy").rename(wal)
+
+
 async def poisoned(path):
     """Poison a store on a real file: its log is replaced under it."""
     async with opened(path) as store:
         await store.append([unit(await head_of(store, "a"), b"1")])
-        wal = path.with_name(path.name + "-wal")
-        shutil.copy(wal, wal.with_suffix(".copy"))
-        wal.with_suffix(".copy").rename(wal)
+        replace_log(path)
         with pytest.raises(OutcomeUnknownError, match="-wal was deleted or replaced"):
             await store.append([unit(await head_of(store, "a"), b"2")])
 
@@ -222,6 +227,68 @@ async def test_a_marker_of_another_process_stops_a_live_store(tmp_path):
             await store.change_counter()
 
         assert await payloads_of(store, "a") == [b"1"]
+
+
+async def everything_shown(store) -> dict[str, object]:
+    """Put every question to a store that must not show what was never acknowledged."""
+    a, b = workflow_id("a"), workflow_id("b")
+    page = await store.read_many([a, b])
+    statistics = await store.statistics()
+    return {
+        "heads": [head._replace(token=None) for head in await store.heads([a, b])],
+        "read": await store.read(a),
+        "read_many": [(workflow_id, list(events), complete) for workflow_id, events, complete in page],
+        "between": await store.between(a, 0, None),
+        "find_key": await store.find_key(a, b"key of b"),
+        "list_workflows": await store.list_workflows(),
+        "count_workflows": await store.count_workflows(),
+        "feed": await store.feed(),
+        "audit": await store.audit(a),
+        "statistics": (statistics.workflows, statistics.events, statistics.position),
+    }
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+async def test_who_only_reads_shows_all_that_was_acknowledged_and_no_more(tmp_path, read_only):
+    """Also when nothing but the marker tells of another process's failure, and its own writes are old."""
+    path = tmp_path / "store.db"
+    async with opened(path) as writer:
+        await writer.append([unit(await head_of(writer, "a"), b"1")])
+        async with opened(path, read_only=read_only) as reader:
+            await writer.append([unit(await head_of(writer, "a"), b"2")])
+            before = await everything_shown(reader)
+            replace_log(path)
+            with pytest.raises(OutcomeUnknownError):
+                await writer.append(
+                    [
+                        unit(await head_of(writer, "a"), b"unknown", keys=(b"key of b",)),
+                        unit(await head_of(writer, "b"), b"unknown"),
+                    ]
+                )
+
+            assert await everything_shown(reader) == before
+            assert before["statistics"] == (1, 2, 2)
+
+            with pytest.raises(StorePoisonedError, match="another process reported"):
+                await reader.change_counter()
+            with pytest.raises(StorePoisonedError):
+                await reader.backup(str(tmp_path / "copy.db"))
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+async def test_a_marker_that_cannot_be_read_hides_nothing_that_was_acknowledged(tmp_path, read_only):
+    path = tmp_path / "store.db"
+    async with opened(path) as writer, opened(path, read_only=read_only) as store:
+        await writer.append([unit(await head_of(writer, "a"), b"1")])
+        if not read_only:
+            await store.append([unit(await head_of(store, "a"), b"2")])
+        before = await everything_shown(store)
+        (tmp_path / "store.db-poisoned").write_text("{broken")
+
+        assert await everything_shown(store) == before
+
+        with pytest.raises(StorePoisonedError):
+            await store.change_counter()
 
 
 async def test_a_deleted_file_poisons(tmp_path):

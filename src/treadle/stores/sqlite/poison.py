@@ -101,17 +101,20 @@ class Health:
         self.reason = reason
         self._leave_marker()
 
-    def adopt_marker(self, acknowledged: int) -> None:
+    def adopt_marker(self, acknowledged: int | None) -> None:
         """Stop because another process has left its marker.
 
         Args:
-            acknowledged: the highest position this process knows to be acknowledged.
+            acknowledged: the highest position this process knows to be acknowledged; None when it only
+                reads, and knows of none.
         """
         if self.poisoned or self._path is None:
             return
         told = read_marker(self._path)
-        position = told.get("acknowledged_position")
-        self.cut = min(acknowledged, position) if type(position) is int else acknowledged
+        # The highest of both: each has seen answers that the other may have missed, this process after the
+        # other's commit failed, the other since this one last wrote.
+        positions = (acknowledged, told.get("acknowledged_position"))
+        self.cut = max((known for known in positions if type(known) is int), default=POSITION_MAX)
         self.reason = f"another process reported: {told.get('reason', 'an unreadable marker')}"
 
     def marked(self) -> bool:

@@ -123,6 +123,19 @@ class SqliteStore(Store):
         finally:
             self._read_gate.leave()
 
+    async def _ask_shown(self, question: Callable[..., T], *args: Any) -> T:
+        """Ask what must not show more than was acknowledged; `question` takes the cut last."""
+        return await self._ask(self._shown, question, args)
+
+    def _shown(self, connection: apsw.Connection, question: Callable[..., T], args: tuple[Any, ...]) -> T:
+        # As late as can be: whoever only reads hears of another process's failure in no other way.
+        self._notice_marker()
+        return question(connection, *args, self._health.cut)
+
+    def _notice_marker(self) -> None:
+        if not self._health.poisoned and self._health.marked():
+            self._health.adopt_marker(self._writer.position if self._writer is not None else None)
+
     def _ask_writer(self, question: Callable[..., T], *args: Any) -> T:
         connection = self._check_connection()
         try:
@@ -139,7 +152,7 @@ class SqliteStore(Store):
         """Tell where logs stand; see `Store.heads`."""
         # Taken before the look, so that whatever is written in between makes the tokens stale.
         generation = self._writer.generation if self._writer is not None else None
-        found = await self._ask(reading.heads, workflow_ids, self._health.cut)
+        found = await self._ask_shown(reading.heads, workflow_ids)
         if generation is None or self._health.poisoned:
             return [head for head, _ in found]
         return [
@@ -156,13 +169,13 @@ class SqliteStore(Store):
         limit: int = PAGE_EVENTS,
     ) -> list[WorkflowEvent]:
         """Read a page by seq; see `Store.read`."""
-        return await self._ask(reading.read, workflow_id, from_seq, to_seq, limit, self._health.cut)
+        return await self._ask_shown(reading.read, workflow_id, from_seq, to_seq, limit)
 
     async def read_many(
         self, workflow_ids: Sequence[WorkflowId], *, events_max: int = PAGE_EVENTS
     ) -> list[LogPage]:
         """Read many logs; see `Store.read_many`."""
-        return await self._ask(reading.read_many, workflow_ids, events_max, self._health.cut)
+        return await self._ask_shown(reading.read_many, workflow_ids, events_max)
 
     async def between(
         self,
@@ -177,11 +190,11 @@ class SqliteStore(Store):
 
         Looks at every row of the workflow: an index on time would cost each append a random page.
         """
-        return await self._ask(reading.between, workflow_id, since, until, after_seq, limit, self._health.cut)
+        return await self._ask_shown(reading.between, workflow_id, since, until, after_seq, limit)
 
     async def find_key(self, workflow_id: WorkflowId, key: bytes) -> WorkflowEvent | None:
         """Find a keyed event; see `Store.find_key`."""
-        return await self._ask(reading.find_key, workflow_id, key, self._health.cut)
+        return await self._ask_shown(reading.find_key, workflow_id, key)
 
     async def list_workflows(
         self,
@@ -192,11 +205,11 @@ class SqliteStore(Store):
         limit: int = PAGE_WORKFLOWS,
     ) -> list[WorkflowId]:
         """List workflows; see `Store.list_workflows`."""
-        return await self._ask(reading.list_workflows, prefix, after, status, limit, self._health.cut)
+        return await self._ask_shown(reading.list_workflows, prefix, after, status, limit)
 
     async def count_workflows(self, *, prefix: str = "") -> int:
         """Count workflows; see `Store.count_workflows`."""
-        return await self._ask(reading.count_workflows, prefix, self._health.cut)
+        return await self._ask_shown(reading.count_workflows, prefix)
 
     async def due(
         self,
@@ -206,12 +219,12 @@ class SqliteStore(Store):
         limit: int = PAGE_WORKFLOWS,
     ) -> list[Head]:
         """List due logs; see `Store.due`."""
-        found = await self._ask(reading.due, until_ns, after, limit, self._health.cut)
+        found = await self._ask_shown(reading.due, until_ns, after, limit)
         return [head for head, _ in found]
 
     async def feed(self, after_position: int = 0, *, limit: int = PAGE_EVENTS) -> list[FeedEvent]:
         """Read in commit order; see `Store.feed`."""
-        return await self._ask(reading.feed, after_position, limit, self._health.cut)
+        return await self._ask_shown(reading.feed, after_position, limit)
 
     async def change_counter(self) -> int:
         """Tell SQLite's own counter of commits; see `Store.change_counter`.
@@ -229,9 +242,8 @@ class SqliteStore(Store):
             gate.leave()
 
     def _count_changes(self) -> int:
-        if self._writer is not None and not self._health.poisoned and self._health.marked():
-            self._health.adopt_marker(self._writer.position)
-        if self._writer is not None and self._health.poisoned:
+        self._notice_marker()
+        if self._health.poisoned:
             raise self._health.error()
         if self._readers is None:
             return self._check_connection().total_changes()
@@ -249,7 +261,7 @@ class SqliteStore(Store):
 
     async def statistics(self) -> StoreStatistics:
         """Count what is there; see `Store.statistics`."""
-        workflows, events, position = await self._ask(reading.counts, self._health.cut)
+        workflows, events, position = await self._ask_shown(reading.counts)
         return StoreStatistics(self.url, workflows, events, position, files.size_on_disk(self._path))
 
     async def messages(self, workflow_id: WorkflowId, *, limit: int = PAGE_EVENTS) -> list[Message]:
@@ -278,7 +290,7 @@ class SqliteStore(Store):
         self, workflow_id: WorkflowId, after_seq: int = 0, *, limit: int = PAGE_EVENTS
     ) -> list[AuditRow]:
         """Read raw rows; see `Store.audit`."""
-        return await self._ask(reading.audit, workflow_id, after_seq, limit, self._health.cut)
+        return await self._ask_shown(reading.audit, workflow_id, after_seq, limit)
 
     async def check_structure(self) -> list[Damage]:
         """Let SQLite check its pages and indices, and check what hangs together; see the contract."""
@@ -286,6 +298,7 @@ class SqliteStore(Store):
 
     async def backup(self, path: str) -> None:
         """Write a consistent copy; see `Store.backup`."""
+        self._notice_marker()
         if self._health.poisoned and self._health.cut != reading.INTEGER_MAX:
             # The copy would hold what reads no longer show, without the marker that says why.
             raise self._health.error()
