@@ -3,6 +3,7 @@
 import errno
 import itertools
 import json
+import re
 import shutil
 import subprocess
 
@@ -342,6 +343,8 @@ async def test_a_flipped_bit_in_a_page_is_told_with_the_place(tmp_path):
         ("INSERT INTO heads (workflow, first_kept_seq) VALUES (1, 2)", "below the first kept", ("a", 1)),
         ("UPDATE events SET key = x'' WHERE position = 1", "idempotency key does not lead", ("a", 1)),
         ("DELETE FROM settings", "the runner's epoch is None", (None, None)),
+        ("UPDATE sqlite_sequence SET seq = 3 WHERE name = 'events'", "only 3 were ever given", (None, None)),
+        ("DELETE FROM sqlite_sequence", "only None were ever given out", (None, None)),
     ],
 )
 async def test_check_structure_names_what_does_not_hang_together(tmp_path, statement, words, place):
@@ -382,6 +385,78 @@ async def test_a_changed_row_outside_the_logs_is_found_by_its_checksum(tmp_path,
         found = await store.check_structure()
 
     assert any(words in damage.message and "checksum" in damage.message for damage in found), found
+
+
+async def test_no_flipped_bit_in_a_definition_goes_unseen(tmp_path):
+    """SQLite itself believes every definition that it can read: a column less in an index, for one."""
+    path = tmp_path / "store.db"
+    await filled(path, b"1")
+    sound = path.read_bytes()
+    first = sound.index(b"CREATE")
+    for place in range(first, sound.rindex(b"CREATE", 0, 4_096), 7):
+        for mask in (0x01, 0x20):
+            path.write_bytes(sound[:place] + bytes([sound[place] ^ mask]) + sound[place + 1 :])
+            try:
+                async with opened(path, read_only=True) as store:
+                    assert await store.check_structure(), place
+            except CorruptStoreError:
+                continue
+
+
+async def walk(page_after, limit_pages: int) -> None:
+    """Ask for one page after the other, each behind the last, until there is none."""
+    after = None
+    for _ in range(limit_pages):
+        page = await page_after(after)
+        if not page:
+            return
+        after = page[-1]
+    raise AssertionError("the pages never end")
+
+
+async def test_no_flipped_bit_makes_a_listing_go_on_for_ever(tmp_path):
+    """Each byte of a name, a key or a time that lies in an index changes its place in the order."""
+    path = tmp_path / "store.db"
+    names = [f"name-{number}" for number in range(4)]
+    async with opened(path) as store:
+        for number, name in enumerate(names):
+            batch = unit(new_head(name), b"", facts=HeadFacts(7, 1, 0x6E616D65_0000 + number, "type"))
+            message = Message(workflow_id(name), b"message", 1, b"")
+            record = Record("names", name.encode(), b"")
+            await store.append([Unit((batch,), messages_put=(message,), records=(record,))])
+    sound = path.read_bytes()
+    places = [found.start() + at for found in re.finditer(b"name", sound) for at in range(6)]
+    refused = 0
+    for place, mask in itertools.product(places, (0x01, 0x10, 0x40)):
+        path.write_bytes(sound[:place] + bytes([sound[place] ^ mask]) + sound[place + 1 :])
+        try:
+            async with opened(path, read_only=True) as store:
+                for ask in (
+                    lambda after: store.list_workflows(after=after, limit=2),
+                    lambda after: store.list_workflows(after=after, status=7, limit=2),
+                    lambda after: store.workflows_with_messages(after=after, limit=2),
+                    lambda after: records_after(store, after),
+                    lambda after: due_after(store, after),
+                ):
+                    try:
+                        await walk(ask, 10)
+                    except CorruptStoreError:
+                        refused += 1
+        except CorruptStoreError:
+            refused += 1
+
+    assert refused > 20
+
+
+async def records_after(store, after: bytes | None) -> list[bytes]:
+    """Read a page of records' keys."""
+    return [record.key for record in await store.records("names", after=after, limit=2)]
+
+
+async def due_after(store, after: tuple[int, str] | None) -> list[tuple[int, str]]:
+    """Read a page of wake-up times."""
+    heads = await store.due(2**62, after=after, limit=2)
+    return [(head.facts.wake_up_ns, head.workflow_id) for head in heads]
 
 
 async def test_an_unknown_kind_and_a_missing_row_are_corruption_with_a_place(tmp_path):

@@ -10,6 +10,7 @@ import apsw
 
 from treadle.stores.contract import Damage
 from treadle.stores.sqlite.faults import READ_ERRORS
+from treadle.stores.sqlite.schema import SCHEMA
 from treadle.stores.sqlite.sums import checksum
 
 _PROBLEMS_MAX: Final = 100
@@ -54,6 +55,13 @@ _MESSAGES: Final = """
 SELECT workflow_id, NULL, checksum, workflow_id, message_id, kind, payload FROM mailbox WHERE taken = 0
 """
 _RECORDS: Final = "SELECT NULL, NULL, checksum, namespace, key, value FROM records"
+_DEFINITIONS: Final = "SELECT type, name, tbl_name, sql FROM sqlite_schema"
+_SEQUENCES: Final = """
+SELECT 'events', (SELECT max(position) FROM events), (SELECT seq FROM sqlite_sequence WHERE name = 'events')
+UNION ALL
+SELECT 'mailbox', (SELECT max(arrival) FROM mailbox),
+    (SELECT seq FROM sqlite_sequence WHERE name = 'mailbox')
+"""
 _SETTINGS: Final = "SELECT value FROM settings WHERE name = 'epoch'"
 
 
@@ -105,7 +113,7 @@ def _check_names(connection: apsw.Connection) -> Iterator[Damage]:
     for key, name in connection.execute(_NAMES):
         try:
             name.decode()
-        except UnicodeDecodeError as error:
+        except (AttributeError, UnicodeDecodeError) as error:
             yield Damage(f"the name of workflow number {key} is no text: {error}", None, None)
 
 
@@ -145,4 +153,30 @@ def _check_settings(connection: apsw.Connection) -> Iterator[Damage]:
         yield Damage(f"the runner's epoch is {epoch!r}, expected a number from 0 on")
 
 
-_CHECKS: Final = (_check_names, _check_events, _check_heads, _check_keys, _check_sums, _check_settings)
+def _check_definitions(connection: apsw.Connection) -> Iterator[Damage]:
+    # SQLite believes whatever text it can parse; with one letter changed an index may leave rows out.
+    there = {tuple(row) for row in connection.execute(_DEFINITIONS)}
+    pattern = apsw.Connection(":memory:")
+    pattern.execute(SCHEMA)
+    for kind, name, *rest in pattern.execute(_DEFINITIONS).fetchall():
+        if (kind, name, *rest) not in there:
+            yield Damage(f"the definition of the {kind} {name} is not the one that was written")
+    pattern.close()
+
+
+def _check_sequences(connection: apsw.Connection) -> Iterator[Damage]:
+    for table, newest, told in connection.execute(_SEQUENCES):
+        if newest is not None and (type(told) is not int or told < newest):
+            yield Damage(f"the rows of {table} reach number {newest}, but only {told!r} were ever given out")
+
+
+_CHECKS: Final = (
+    _check_definitions,
+    _check_names,
+    _check_events,
+    _check_heads,
+    _check_keys,
+    _check_sums,
+    _check_settings,
+    _check_sequences,
+)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final, overload
 
@@ -67,7 +68,7 @@ WHERE workflow = {_KEY_OF} AND seq > ? AND position <= ? ORDER BY seq LIMIT ?
 """
 # The range on the time alone is what the index serves; the ids of one time are told apart afterwards.
 _DUE: Final = """
-SELECT w.id FROM heads AS h JOIN workflows AS w ON w.key = h.workflow
+SELECT h.wake_up_ns, w.id FROM heads AS h JOIN workflows AS w ON w.key = h.workflow
 WHERE h.wake_up_ns IS NOT NULL AND h.wake_up_ns <= ? AND h.wake_up_ns >= ?
 AND (h.wake_up_ns > ? OR w.id > ?) ORDER BY h.wake_up_ns, w.id LIMIT ?
 """
@@ -300,7 +301,7 @@ def between(
         The page.
 
     Raises:
-        CorruptStoreError: a row is no event.
+        CorruptStoreError: a row is no event, or they are not in their order.
     """
     last = TIMESTAMP_MAX if until is None else until - 1
     if since > TIMESTAMP_MAX or last < TIMESTAMP_MIN:
@@ -308,7 +309,9 @@ def between(
     bounds = (max(since, TIMESTAMP_MIN), min(last, TIMESTAMP_MAX))
     after = min(after_seq, INTEGER_MAX)
     rows = connection.execute(_BETWEEN, (workflow_id, after, *bounds, cut, limit))
-    return _decoded(rows, workflow_id)
+    events = _decoded(rows, workflow_id)
+    _check_rising((event.seq for event in events), after, f"the seqs of workflow {workflow_id!r}")
+    return events
 
 
 def find_key(
@@ -382,6 +385,9 @@ def list_workflows(
 
     Returns:
         The ids.
+
+    Raises:
+        CorruptStoreError: they are not in their order.
     """
     where, bindings = _in_range(prefix, after)
     if status is None:
@@ -392,7 +398,33 @@ def list_workflows(
             f" WHERE {where} AND h.status = ? AND {_HAS_EVENTS} ORDER BY id LIMIT ?"
         )
         bindings.append(status)
-    return [name for (name,) in connection.execute(query, (*bindings, cut, limit))]
+    return _names_of(connection.execute(query, (*bindings, cut, limit)), after, "the workflows' names")
+
+
+def _check_rising(found: Iterable[Any], after: Any, what: str) -> None:
+    """Refuse a page that does not lead on, as a damaged index may give it."""
+    # Whoever asks for one page after the other would be given the same ones for ever.
+    for value in found:
+        if after is not None and not after < value:
+            raise _disordered(what, value, after)
+        after = value
+
+
+def _disordered(what: str, value: object, after: object) -> CorruptStoreError:
+    return CorruptStoreError(
+        f"{what} are not in their order: {value!r} was found behind {after!r}, so an index is damaged;"
+        f" run treadle log verify, and {RESTORE}"
+    )
+
+
+def _names_of(rows: Iterable[tuple[Any, ...]], after: str | None, what: str) -> list[WorkflowId]:
+    names: list[WorkflowId] = []
+    for (name,) in rows:
+        if type(name) is not str:
+            raise _disordered(what, name, names[-1] if names else after)
+        names.append(WorkflowId(name))
+    _check_rising(names, after, what)
+    return names
 
 
 def count_workflows(connection: apsw.Connection, prefix: str, cut: int) -> int:
@@ -463,12 +495,35 @@ def due(
 
     Returns:
         Heads and keys, as `heads`.
+
+    Raises:
+        CorruptStoreError: the wake-up times are not in their order.
     """
     until = max(min(until_ns, TIMESTAMP_MAX), TIMESTAMP_MIN)
     since, name_before = after or (TIMESTAMP_MIN, "")
     bindings = (until, since, since, name_before, limit)
-    names = [name for (name,) in connection.execute(_DUE, bindings)]
-    return heads(connection, names, cut)
+    with _one_instant(connection):
+        rows = list(connection.execute(_DUE, bindings))
+        if any(type(name) is not str for _, name in rows):
+            raise _disordered("the wake-up times", rows, after)
+        found = heads(connection, [name for _, name in rows], cut)
+    _check_rising(rows, after, "the wake-up times")
+    # Whoever goes on behind the last head goes by its facts, not by the index that led to it. A log without
+    # facts is one whose events may not be shown.
+    told = [(head.facts.wake_up_ns, head.workflow_id) if head.facts else None for head, _ in found]
+    if any(there is not None and there != row for there, row in zip(told, rows, strict=True)):
+        raise _disordered("the wake-up times", told, after)
+    return [place for place in found if place[0].facts is not None]
+
+
+@contextmanager
+def _one_instant(connection: apsw.Connection) -> Iterator[None]:
+    """Let several statements see the same state of the store."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("COMMIT")
 
 
 def feed(connection: apsw.Connection, after_position: int, limit: int, cut: int) -> list[FeedEvent]:
@@ -484,12 +539,13 @@ def feed(connection: apsw.Connection, after_position: int, limit: int, cut: int)
         The page.
 
     Raises:
-        CorruptStoreError: a row is no event.
+        CorruptStoreError: a row is no event, or they are not in their order.
     """
     found: list[FeedEvent] = []
     for position, name, *row in connection.execute(_FEED, (min(after_position, INTEGER_MAX), cut, limit)):
         [event] = _decoded((tuple(row),), name)
         found.append(FeedEvent(position, name, event))
+    _check_rising((told.position for told in found), after_position, "the positions")
     return found
 
 
@@ -519,7 +575,8 @@ def messages(connection: apsw.Connection, workflow_id: WorkflowId, limit: int) -
 
 def workflows_with_messages(connection: apsw.Connection, after: str | None, limit: int) -> list[WorkflowId]:
     """List non-empty mailboxes; see `Store.workflows_with_messages`."""
-    return [name for (name,) in connection.execute(_WITH_MESSAGES, (after or "", limit))]
+    rows = connection.execute(_WITH_MESSAGES, (after or "", limit))
+    return _names_of(rows, after, "the names of workflows with messages")
 
 
 def record(connection: apsw.Connection, namespace: str, key: bytes) -> bytes | None:
@@ -531,10 +588,13 @@ def record(connection: apsw.Connection, namespace: str, key: bytes) -> bytes | N
 
 def records(connection: apsw.Connection, namespace: str, after: bytes | None, limit: int) -> list[Record]:
     """List records; see `Store.records`."""
-    if after is None:
-        query = _RECORDS.replace("key > ?", "key >= ?")
-        return [Record(*row) for row in connection.execute(query, (namespace, b"", limit))]
-    return [Record(*row) for row in connection.execute(_RECORDS, (namespace, after, limit))]
+    query = _RECORDS.replace("key > ?", "key >= ?") if after is None else _RECORDS
+    found = [Record(*row) for row in connection.execute(query, (namespace, after or b"", limit))]
+    what = f"the records of {namespace!r}"
+    if any(type(record.key) is not bytes for record in found):
+        raise _disordered(what, found, after)
+    _check_rising((record.key for record in found), after, what)
+    return found
 
 
 def epoch(connection: apsw.Connection) -> int:
@@ -557,9 +617,6 @@ def counts(connection: apsw.Connection, cut: int) -> tuple[int, int, int]:
     Returns:
         Workflows, events, position: as they were at one instant.
     """
-    connection.execute("BEGIN")
-    try:
+    with _one_instant(connection):
         row: tuple[Any, ...] = connection.execute(_COUNTS, (cut,)).fetchall()[0]
         return count_workflows(connection, "", cut), row[0], row[1]
-    finally:
-        connection.execute("COMMIT")
