@@ -481,6 +481,18 @@ async def orphaned_wal(path: Path) -> None:
     path.unlink()
 
 
+@at_opening("backup-beside-an-old-wal")
+async def backup_beside_an_old_wal(path: Path) -> None:
+    """Somebody has copied a backup over a store, and left the store's log."""
+    await make_crashed_store(path)
+    path.unlink()
+    async with open_runtime(path.parent / "live.db", kernel=InlineKernel()) as runtime:
+        await runtime.workflow(NAME).append("custom", b"1", seq=1)
+        await runtime.store.backup(str(path.parent / "copy.db"))
+    (path.parent / "copy.db").rename(path)
+    (path.parent / "live.db").unlink()
+
+
 @case("file-with-two-names")
 async def linked_file(folder: Path) -> list[TreadleError]:
     """Under each name SQLite would keep a log of its own."""

@@ -5,7 +5,7 @@ import os
 
 import apsw
 import pytest
-from sqlite_helpers import change, filled, head_of, opened, payloads_of, unit
+from sqlite_helpers import change, filled, head_of, new_head, opened, payloads_of, unit
 
 from treadle.errors import (
     CorruptStoreError,
@@ -288,6 +288,59 @@ async def test_a_new_store_is_not_made_beside_the_log_of_another(tmp_path):
     wal.unlink()
     async with opened(path) as store:
         assert await store.list_workflows() == []
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+@pytest.mark.parametrize("events_later", [1, 40])
+async def test_a_backup_is_not_opened_with_the_log_of_the_store_it_replaces(
+    tmp_path, events_later, read_only
+):
+    """SQLite would play the old commits into it: all of them come back, or the file is ruined."""
+    path, copy, wal = tmp_path / "store.db", tmp_path / "copy.db", tmp_path / "store.db-wal"
+    async with opened(path) as store:
+        await store.append([unit(await head_of(store, "a"), b"kept")])
+        await store.backup(str(copy))
+        for number in range(events_later):
+            await store.append([unit(new_head(f"later-{number}"), b"given up")])
+        log = wal.read_bytes()
+    path.write_bytes(copy.read_bytes())
+    wal.write_bytes(log)
+    with pytest.raises(StoreUnavailableError, match=r"store\.db-wal, is another store's.*move that log"):
+        async with opened(path, read_only=read_only):
+            pass
+
+    assert (path.read_bytes(), wal.read_bytes()) == (copy.read_bytes(), log)
+
+    wal.unlink()
+    async with opened(path, read_only=read_only) as store:
+        assert await store.list_workflows() == ["a"]
+        assert await store.check_structure() == []
+
+
+async def test_no_backup_is_made_beside_the_log_of_another_store(tmp_path):
+    async with opened(tmp_path / "store.db") as store:
+        (tmp_path / "copy.db-wal").write_bytes(b"")
+        with pytest.raises(UsageError, match="the log of another store lies there"):
+            await store.backup(str(tmp_path / "copy.db"))
+
+        assert not (tmp_path / "copy.db").exists()
+
+
+@pytest.mark.parametrize("kills", range(3))
+async def test_a_backup_that_is_opened_and_killed_keeps_what_it_took(tmp_path, kills):
+    """Its own log is not taken for another store's."""
+    path, copy, wal = tmp_path / "store.db", tmp_path / "copy.db", tmp_path / "copy.db-wal"
+    async with opened(path) as store:
+        await store.append([unit(await head_of(store, "a"), b"1")])
+        await store.backup(str(copy))
+    for _ in range(kills + 1):
+        async with opened(copy) as store:
+            await store.append([unit(await head_of(store, "a"), b"2")])
+            left = copy.read_bytes(), wal.read_bytes()
+        copy.write_bytes(left[0])
+        wal.write_bytes(left[1])
+    async with opened(copy) as store:
+        assert len(await payloads_of(store, "a")) == kills + 2
 
 
 async def test_a_file_with_two_names_is_refused(tmp_path):

@@ -11,6 +11,7 @@ from contextlib import suppress
 import apsw
 
 from treadle.errors import StoreUnavailableError, UsageError
+from treadle.stores.sqlite.files import WAL_SUFFIX
 from treadle.stores.sqlite.poison import sync_directory
 
 
@@ -35,12 +36,16 @@ def copy_to(connection: apsw.Connection, path: str, source: str) -> None:
         source: the store, for messages.
 
     Raises:
-        UsageError: the file exists.
+        UsageError: the file exists, or the log of one that is gone.
         StoreUnavailableError: the copy cannot be written there.
     """
     path = os.path.realpath(path)
     if os.path.lexists(path):
         raise UsageError(f"{path}: there is something already; a backup overwrites nothing, give a new path")
+    if os.path.lexists(log := path + WAL_SUFFIX):
+        raise UsageError(
+            f"{path}: the log of another store lies there, {log}; move it away, or give a new path"
+        )
     draft = f"{path}.new-{secrets.token_hex(4)}"
     try:
         _vacuum_into(connection, draft)

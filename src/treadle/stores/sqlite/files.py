@@ -98,6 +98,7 @@ class Header(NamedTuple):
     pages: int
     application_id: int
     version: int
+    has_used_wal: bool
 
 
 def create_file(path: str) -> None:
@@ -212,11 +213,13 @@ def check_content(path: str) -> None:
     Raises:
         StoreFormatError: empty, not SQLite, foreign, or of a newer version.
         CorruptStoreError: cut short.
-        StoreUnavailableError: it cannot be read.
+        StoreUnavailableError: it cannot be read, or another store's log lies there.
     """
     identity = identity_of(path)
     if identity is None or is_open_here(identity):
         return
+    # Asked before the first page is read: another process may make the file's first log meanwhile.
+    wal_is_empty = not _size_bytes(path + WAL_SUFFIX)
     try:
         with open(path, "rb") as file:
             header = file.read(_HEADER_SIZE_BYTES)
@@ -225,8 +228,13 @@ def check_content(path: str) -> None:
         raise StoreUnavailableError(f"{path}: cannot be read: {error.strerror}; check its rights") from error
     told = _parse_header(header, path)
     check_identity(told.application_id, told.version, path)
+    if not wal_is_empty and not told.has_used_wal:
+        # A backup in the place of a store. SQLite would play the old commits into it, and ruin it.
+        raise StoreUnavailableError(
+            f"{path}: the write-ahead log that lies beside it, {path}{WAL_SUFFIX}, is another store's: this"
+            f" file, a backup, never had one; move that log and {path}{SHARED_MEMORY_SUFFIX} away"
+        )
     # A WAL may hold the missing pages: a checkpoint that was cut off leaves a short file and a whole WAL.
-    wal_is_empty = not _size_bytes(path + WAL_SUFFIX)
     if wal_is_empty and size_bytes < told.pages * told.page_size_bytes:
         raise CorruptStoreError(
             f"{path}: cut short: its header promises {told.pages * told.page_size_bytes} bytes,"
@@ -251,7 +259,9 @@ def _parse_header(header: bytes, path: str) -> Header:
     (pages,) = struct.unpack_from(">I", header, 28)
     (version,) = struct.unpack_from(">I", header, 60)
     (application_id,) = struct.unpack_from(">I", header, 68)
-    return Header(65_536 if page_size_bytes == 1 else page_size_bytes, pages, application_id, version)
+    page_size_bytes = 65_536 if page_size_bytes == 1 else page_size_bytes
+    # Bytes 18 and 19, the versions of the format: written as 2 before a file's first log is made.
+    return Header(page_size_bytes, pages, application_id, version, has_used_wal=header[18:20] != b"\1\1")
 
 
 def check_wal(path: str) -> None:

@@ -96,7 +96,8 @@ MIGRATIONS: Final[dict[int, Migration]] = {
 }
 """From version -> what makes it the next one: SQL, or a function on the connection.
 
-Each runs in one transaction together with the new version number, so a crash leaves the old version whole.
+What a migration leaves must be defined in the very words of `SCHEMA`, with which `verify` compares it. Each
+runs in one transaction together with the new version number, so a crash leaves the old version whole.
 Version 1 is the first, so nothing leads to it.
 """
 
