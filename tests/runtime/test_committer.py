@@ -471,6 +471,28 @@ async def test_a_repeat_outlives_a_cancelled_and_overtaken_call(opened, store):
     assert store.payloads("a") == [b"first", b"foreign", b"second"]
 
 
+async def test_repeats_find_what_has_come_to_the_group_since_the_last_one_asked(opened, store):
+    """Of any log, in the group that is being written and in the next one, while both grow."""
+    async with opened() as runtime, trio.open_nursery() as nursery:
+        call = await pause_after_first(store, runtime.workflow("a"), nursery)
+        repeats, firsts = [], [call]
+        repeat = (runtime.workflow("a").append, *custom(b"in flight", seq=2))
+        for seq in range(1, 4):
+            repeats += await start_in_order(nursery, repeat)
+            for name in "bc":
+                handle = runtime.workflow(name)
+                append = (handle.append, *custom(b"%d" % seq, seq=seq))
+                firsts += await start_in_order(nursery, append)
+                repeats += await start_in_order(nursery, append)
+        assert not any(call.done for call in [*firsts, *repeats])
+        store.commits.open()
+
+    assert all(not call.result.repeated for call in firsts)
+    assert all(call.result.repeated for call in repeats)
+    assert len(store.groups) == 3
+    assert store.payloads("b") == store.payloads("c") == [b"1", b"2", b"3"]
+
+
 async def test_a_repeat_of_a_stretch_of_a_batch_in_flight_gets_that_stretch(opened, store):
     async with opened() as runtime, trio.open_nursery() as nursery:
         handle = runtime.workflow("a")

@@ -223,6 +223,32 @@ async def test_a_crash_while_rows_are_in_flight_leaves_them_as_they_are(opened, 
     assert store.payloads("a") == [b"0", b"1", b"2", b"3"]
 
 
+@pytest.mark.parametrize("bomb", range(6))
+@pytest.mark.parametrize("commits", range(4))
+async def test_a_crash_does_not_overtake_rows_that_a_rival_sends_back(
+    opened, store, autojump_clock, bomb, commits
+):
+    """First come, first written: rows that were in flight at the crash come back before what waited."""
+    payloads = [b"%d" % number for number in range(6)]
+    async with opened(group_events_max=1) as runtime, trio.open_nursery() as nursery:
+        Crashing(runtime, payloads[bomb])
+        handle = runtime.workflow("a")
+        await handle.append("custom", b"first")
+        store.commits.close()
+        calls = await start_in_order(nursery, *[(handle.append, *custom(payload)) for payload in payloads])
+        # Some commits end; the task goes on, perhaps to its crash, while the next one is under way.
+        for _ in range(commits):
+            store.commits.let_through()
+            await wait_all_tasks_blocked()
+        await trio.sleep(1)
+        store.before_write.append(lambda: store.write_foreign("a", b"foreign"))
+        store.commits.open()
+
+    assert isinstance(calls[bomb].error, WorkflowUnavailableError)
+    written = [payload for payload in store.payloads("a") if payload not in {b"first", b"foreign"}]
+    assert written == [payload for payload in payloads if payload != payloads[bomb]]
+
+
 async def test_the_backoff_doubles_up_to_its_maximum_and_ends_with_a_success(opened, autojump_clock):
     async with opened(
         backoff_initial_seconds=1, backoff_maximum_seconds=4, crashes_max=7, group_events_max=1

@@ -23,6 +23,7 @@ from treadle.errors import (
 )
 from treadle.events import WorkflowEvent
 from treadle.kernel import Kernel
+from treadle.runtime.actor import Actor
 from treadle.runtime.config import RuntimeConfig
 from treadle.runtime.following import Changes
 from treadle.runtime.inbox import Proposal, closed_error
@@ -37,6 +38,27 @@ class Group:
     units: list[Unit | Batch] = attrs.Factory(list)
     events: int = 0
     size_bytes: int = 0
+    _places: dict[tuple[Actor, int], Proposal] = attrs.Factory(dict)
+    _placed: int = 0
+
+    def find(self, actor: Actor, seq: int) -> Proposal | None:
+        """Find whose event takes a seq.
+
+        Args:
+            actor: whose log.
+            seq: the seq.
+
+        Returns:
+            The proposal, or None.
+        """
+        # Kept only once somebody asks, so that appends without repeats pay nothing; then completed, or
+        # thousands of repeats would each walk over the whole group.
+        for proposal in self.proposals[self._placed :]:
+            if proposal.actor is not None:
+                places = ((proposal.actor, event.seq) for event in proposal.events or ())
+                self._places.update(dict.fromkeys(places, proposal))
+        self._placed = len(self.proposals)
+        return self._places.get((actor, seq))
 
     def add(self, proposal: Proposal, unit: Unit | Batch, events: int, size_bytes: int) -> None:
         """Take a unit in.

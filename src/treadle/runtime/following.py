@@ -47,7 +47,8 @@ class Changes:
         self._store = store
         self._kernel = kernel
         self._poll_seconds = poll_seconds
-        self._interests: dict[WorkflowId, list[Interest]] = {}
+        # Dicts for their order: any of very many who follow one log leaves at once.
+        self._interests: dict[WorkflowId, dict[Interest, None]] = {}
         self._error: TreadleError | None = None
         self._poller: trio.lowlevel.Task | None = None
 
@@ -66,7 +67,7 @@ class Changes:
         if self._error is not None:
             raise_own(self._error)
         interest = Interest(workflow_id)
-        self._interests.setdefault(workflow_id, []).append(interest)
+        self._interests.setdefault(workflow_id, {})[interest] = None
         self.anybody = True
         self._wake_poller()
         return interest
@@ -78,7 +79,7 @@ class Changes:
             interest: from `enter`.
         """
         listening = self._interests[interest.workflow_id]
-        listening.remove(interest)
+        del listening[interest]
         if not listening:
             del self._interests[interest.workflow_id]
             self.anybody = bool(self._interests)

@@ -30,8 +30,9 @@ class Loader:
     def __init__(self, store: Store, kernel: Kernel) -> None:
         self._store = store
         self._kernel = kernel
-        self._wanted: dict[Actor, list[trio.lowlevel.Task]] = {}
-        self._loading: dict[Actor, list[trio.lowlevel.Task]] = {}
+        # Dicts for their order: any of a hundred thousand who wait for one head gives up at once.
+        self._wanted: dict[Actor, dict[trio.lowlevel.Task, None]] = {}
+        self._loading: dict[Actor, dict[trio.lowlevel.Task, None]] = {}
         self._idle: trio.lowlevel.Task | None = None
         self._error: TreadleError | None = None
         self._failures: dict[trio.lowlevel.Task, TreadleError] = {}
@@ -49,7 +50,7 @@ class Loader:
         if self._error is not None:
             raise_own(self._error)
         task = trio.lowlevel.current_task()
-        self._wanted.setdefault(actor, []).append(task)
+        self._wanted.setdefault(actor, {})[task] = None
         if self._idle is not None:
             idle, self._idle = self._idle, None
             self._kernel.wake(idle)
@@ -70,8 +71,8 @@ class Loader:
 
     def _give_up(self, actor: Actor, task: trio.lowlevel.Task) -> None:
         for waiting in (self._wanted, self._loading):
-            if task in waiting.get(actor, ()):
-                waiting[actor].remove(task)
+            if actor in waiting:
+                waiting[actor].pop(task, None)
 
     @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:

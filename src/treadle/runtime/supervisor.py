@@ -7,6 +7,7 @@ fall between a task that has just ended and one that was not started.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -267,27 +268,38 @@ class Supervisor:
         self._note_quiet()
 
     async def _take_all(self, actor: Actor, inbox: Inbox, proposals: list[Proposal]) -> None:
-        for place, proposal in enumerate(proposals):
-            if cause := self.quarantined.get(actor.workflow_id):
-                proposal.fail(unavailable_error(actor.workflow_id, cause, quarantined=True), self._kernel)
-                continue
-            try:
-                if not await self._take(actor, inbox, proposal):
-                    # Batches came back that were here first; when the last has landed, all queue up behind.
+        left = deque(proposals)
+        try:
+            while left:
+                if not await self._take_next(actor, inbox, left):
+                    # What is in flight was here first: should it come back, all that is left is behind it.
                     await self._wait_landed(actor, inbox)
-                    inbox.returned.extend(proposals[place:])
+                    inbox.returned.extend(left)
                     return
-            except TreadleError as error:
-                proposal.fail(error, self._kernel)
-            except trio.Cancelled:
-                for left in proposals[place:]:
-                    if not left.decided and left.events is None:
-                        left.fail(closed_error(), self._kernel)
-                raise
-            except Exception as error:  # noqa: BLE001  # let it crash: this actor, no other
-                proposal.fail(self._note_crash(actor, error), self._kernel)
-                inbox.returned.extend(proposals[place + 1 :])
-                return
+        except trio.Cancelled:
+            for proposal in left:
+                if not proposal.decided and proposal.events is None:
+                    proposal.fail(closed_error(), self._kernel)
+            raise
+
+    async def _take_next(self, actor: Actor, inbox: Inbox, left: deque[Proposal]) -> bool:
+        """Take the first of those left; False when others, or a backoff, must come before the rest."""
+        proposal = left[0]
+        if cause := self.quarantined.get(actor.workflow_id):
+            left.popleft()
+            proposal.fail(unavailable_error(actor.workflow_id, cause, quarantined=True), self._kernel)
+            return True
+        try:
+            if not await self._take(actor, inbox, proposal):
+                return False
+        except TreadleError as error:
+            proposal.fail(error, self._kernel)
+        except Exception as error:  # noqa: BLE001  # let it crash: this actor, no other
+            left.popleft()
+            proposal.fail(self._note_crash(actor, error), self._kernel)
+            return False
+        left.popleft()
+        return True
 
     async def _take(self, actor: Actor, inbox: Inbox, proposal: Proposal) -> bool:
         """Admit or answer one proposal; False when others that came back must be taken before it."""
@@ -327,12 +339,12 @@ class Supervisor:
         if not actor.in_flight or proposal.seq is None:
             return False
         for group in (self.committer.writing, self.committer.open):
-            for other in group.proposals if group else ():
-                if other.actor is not actor or other.decided or not other.events:
-                    continue
-                if _same_again(proposal, other.events):
-                    other.joiners = [*(other.joiners or ()), proposal]
-                    return True
+            other = group.find(actor, proposal.seq) if group else None
+            if other and not other.decided and other.events and _same_again(proposal, other.events):
+                if other.joiners is None:
+                    other.joiners = []
+                other.joiners.append(proposal)
+                return True
         return False
 
     async def _answer_old(self, actor: Actor, inbox: Inbox, proposal: Proposal) -> bool:
