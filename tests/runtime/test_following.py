@@ -12,7 +12,12 @@ from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from treadle import NewEvent, RuntimeConfig, open_runtime
-from treadle.errors import InvalidValueError, StorePoisonedError, StoreUnavailableError
+from treadle.errors import (
+    InvalidValueError,
+    RuntimeClosedError,
+    StorePoisonedError,
+    StoreUnavailableError,
+)
 from treadle.kernel import InlineKernel
 
 
@@ -232,6 +237,28 @@ async def test_a_store_nobody_else_writes_to_is_not_polled(opened, store, autoju
         await runtime.workflow("a").append("custom")
         await wait_all_tasks_blocked()
         assert call.result == [1]
+
+
+async def test_runtimes_over_one_open_store_hear_of_each_others_commits(store, opened):
+    """Also when nobody else can write to the store, so that nobody polls it; one that closes ends its own."""
+    async with trio.open_nursery() as nursery, opened() as one:
+        async with opened() as two:
+            calls = [start(nursery, take, runtime.workflow("a").follow(), 2) for runtime in (one, two)]
+            kept = start(nursery, take, one.workflow("a").follow(), 3)
+            ended = start(nursery, take, two.workflow("a").follow(), 3)
+            await wait_all_tasks_blocked()
+            for runtime in (one, two):
+                await runtime.workflow("a").append("custom")
+                await wait_all_tasks_blocked()
+
+            assert [call.result for call in calls] == [[1, 2], [1, 2]]
+
+        await wait_all_tasks_blocked()
+        assert isinstance(ended.error, RuntimeClosedError)
+        assert not kept.done
+        await one.workflow("a").append("custom")
+        await wait_all_tasks_blocked()
+        assert kept.result == [1, 2, 3]
 
 
 async def test_a_poll_that_fails_in_passing_ends_nothing_for_good(kernel, autojump_clock):

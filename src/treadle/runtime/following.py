@@ -25,8 +25,16 @@ class Interest:
     """One follower's wish to hear of one log, from before it reads until it waits no longer."""
 
     workflow_id: WorkflowId
+    kernel: Kernel
     changed: bool = False
     task: trio.lowlevel.Task | None = None
+
+    def hint(self) -> None:
+        """Let the follower look again."""
+        self.changed = True
+        if self.task is not None:
+            task, self.task = self.task, None
+            self.kernel.wake(task)
 
     def stop_waiting(self) -> None:
         """Take back the wish to be woken."""
@@ -43,14 +51,21 @@ class Changes:
     """
 
     def __init__(self, store: Store, kernel: Kernel, poll_seconds: float) -> None:
-        self.anybody = False
         self._store = store
         self._kernel = kernel
         self._poll_seconds = poll_seconds
-        # Dicts for their order: any of very many who follow one log leaves at once.
-        self._interests: dict[WorkflowId, dict[Interest, None]] = {}
+        # On the store itself, so that all runtimes over one open store hear of each other's commits at once
+        # and none has to poll. Dicts for their order: any of very many who follow one log leaves at once.
+        self._interests: dict[WorkflowId, dict[Interest, None]]
+        self._interests = vars(store).setdefault("_interests", {})
+        self._listening = 0
         self._error: TreadleError | None = None
         self._poller: trio.lowlevel.Task | None = None
+
+    @property
+    def anybody(self) -> bool:
+        """Whether anybody follows a log of this store, in this process."""
+        return bool(self._interests)
 
     def enter(self, workflow_id: WorkflowId) -> Interest:
         """Begin to listen; must be called before the read that may find nothing.
@@ -66,9 +81,9 @@ class Changes:
         """
         if self._error is not None:
             raise_own(self._error)
-        interest = Interest(workflow_id)
+        interest = Interest(workflow_id, self._kernel)
         self._interests.setdefault(workflow_id, {})[interest] = None
-        self.anybody = True
+        self._listening += 1
         self._wake_poller()
         return interest
 
@@ -80,9 +95,9 @@ class Changes:
         """
         listening = self._interests[interest.workflow_id]
         del listening[interest]
+        self._listening -= 1
         if not listening:
             del self._interests[interest.workflow_id]
-            self.anybody = bool(self._interests)
 
     @trio.lowlevel.enable_ki_protection
     async def wait(self, interest: Interest) -> None:
@@ -108,7 +123,7 @@ class Changes:
             workflow_id: the log.
         """
         for interest in self._interests.get(workflow_id, ()):
-            self._hint(interest)
+            interest.hint()
 
     def committed_perhaps(self) -> None:
         """Tell all who follow that their log may have grown."""
@@ -131,7 +146,7 @@ class Changes:
             return
         seen: int | None = None
         while True:
-            if not self.anybody:
+            if not self._listening:
                 self._poller = trio.lowlevel.current_task()
                 await self._kernel.park(self._forget_poller)
             try:
@@ -150,13 +165,7 @@ class Changes:
     def _hint_all(self) -> None:
         for listening in list(self._interests.values()):
             for interest in listening:
-                self._hint(interest)
-
-    def _hint(self, interest: Interest) -> None:
-        interest.changed = True
-        if interest.task is not None:
-            task, interest.task = interest.task, None
-            self._kernel.wake(task)
+                interest.hint()
 
     def _wake_poller(self) -> None:
         if self._poller is not None:
