@@ -349,6 +349,9 @@ class Store(abc.ABC):
     **Reads** see whole units only, hold nothing open between calls, and never see what could vanish.
     Unknown workflows read as empty logs. Seqs below the first kept one raise `EventsPrunedError`.
 
+    **Questions that cannot be right** (a seq below 1, a limit that is no int, an id that is no str or not
+    Unicode) raise `InvalidValueError`; an id that no log can have reads as an empty log.
+
     **Cancellation.** Every method is a checkpoint. A call to `append` that has begun is carried to its
     end even when its caller is cancelled, and what it wrote stays written.
 

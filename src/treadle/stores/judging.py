@@ -6,16 +6,24 @@ good, a key or a guard came along), because each question below costs it a look-
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final, Protocol
 
 from treadle.errors import ConflictError, FencedError, InvalidValueError, UsageError
-from treadle.events import WorkflowEvent, WorkflowId
-from treadle.log import Answer, check_batch, first_difference, judge, refusal
+from treadle.events import TIMESTAMP_MAX, TIMESTAMP_MIN, WorkflowEvent, WorkflowId, check_key, check_record
+from treadle.log import DIGEST_SIZE_BYTES, Answer, check_batch, first_difference, judge, refusal
+from treadle.stores.asking import check_id, check_ids
 from treadle.stores.contract import WRITTEN, Batch, Guard, Head, Outcome, Refused, Repeated, Unit
 
 UNIT_EVENTS_MAX: Final = 1_000_000
 """A unit is one transaction; callers' own limits lie far below, this one only keeps memory bounded."""
+
+
+# The fields' types in their order; None for an int or None.
+_FACTS: Final = (int, int, None, str, bytes)
+_MESSAGE: Final = (str, bytes, int, bytes)
+_TAKEN: Final = (str, bytes)
 
 
 class View(Protocol):
@@ -47,9 +55,15 @@ def check_units(units: Sequence[Unit | Batch]) -> None:
         InvalidValueError: something is not of the type the contract names.
         UsageError: as `check_unit`.
     """
-    try:
+    with _blaming_the_caller():
         for unit in units:
             check_unit(unit)
+
+
+@contextmanager
+def _blaming_the_caller() -> Iterator[None]:
+    try:
+        yield
     except (AttributeError, TypeError) as error:
         # Found out by use: asking each value of each unit for its type would cost every append.
         raise InvalidValueError(
@@ -66,10 +80,14 @@ def check_unit(unit: Unit | Batch) -> None:
 
     Raises:
         BatchError: a batch is empty, too long, or has a gap or a repeat inside.
+        InvalidValueError: an id is not a str or not valid Unicode, or the epoch not an int.
         UsageError: two batches for one log, digests or keys that do not match the events, or a message
             taken twice.
     """
+    if unit.epoch is not None and type(unit.epoch) is not int:
+        raise InvalidValueError(f"an epoch is an int, got {unit.epoch!r:.60}; raise_epoch() gives it")
     logs = [batch.workflow_id for batch in unit.batches] + [log.workflow_id for log in unit.restated]
+    check_ids([*logs, *(guard.workflow_id for guard in unit.guards)])
     if len(set(logs)) < len(logs):
         raise UsageError(
             "a unit has at most one batch for each log, or its facts; join what belongs to a log"
@@ -80,6 +98,74 @@ def check_unit(unit: Unit | Batch) -> None:
         check_batch(batch.events, events_max=UNIT_EVENTS_MAX)
         if len(batch.digests) != len(batch.events) or (batch.keys and len(batch.keys) != len(batch.events)):
             raise UsageError("a batch has one digest, and one key or None, for each event; count them again")
+
+
+def check_values(units: Sequence[Unit | Batch]) -> None:
+    """Look at every value of every unit, once something has gone wrong that may be the caller's.
+
+    Args:
+        units: what `Store.append` was given.
+
+    Raises:
+        InvalidValueError: a value is not of the type the contract names, or outside its limits.
+        UsageError: as `check_unit`.
+    """
+    check_units(units)
+    with _blaming_the_caller():
+        for unit in units:
+            _check_unit_values(unit)
+
+
+def _check_unit_values(unit: Unit | Batch) -> None:
+    for batch in unit.batches:
+        _check_batch_values(batch)
+    for guard in unit.guards:
+        _check_digests((guard.digest,))
+    for log in unit.restated:
+        _check_fields(log.facts, _FACTS)
+    for message in unit.messages_put:
+        _check_fields(message, _MESSAGE)
+    for taken in unit.messages_taken:
+        _check_fields(taken, _TAKEN)
+    for record in unit.records:
+        check_record(*record)
+
+
+def _check_batch_values(batch: Batch) -> None:
+    _check_digests((batch.digest_before, *batch.digests))
+    for key in batch.keys or ():
+        if key is not None:
+            check_key(key)
+    for event in batch.events:
+        # Made anew, it is checked anew: some ways of making one leave that out.
+        WorkflowEvent(event.seq, event.timestamp, event.kind, event.payload)
+    if batch.facts is not None:
+        _check_fields(batch.facts, _FACTS)
+
+
+def _check_digests(digests: Sequence[object]) -> None:
+    for digest in digests:
+        if type(digest) is not bytes or len(digest) != DIGEST_SIZE_BYTES:
+            raise InvalidValueError(f"a digest is {DIGEST_SIZE_BYTES} bytes, got {digest!r:.60}")
+
+
+def _check_fields(row: tuple[object, ...], kinds: tuple[type | None, ...]) -> None:
+    """Hold a row's fields against their types; None stands for an int or None."""
+    shown = type(row).__name__
+    if len(row) != len(kinds):
+        raise InvalidValueError(f"a {shown} has {len(kinds)} fields, got {len(row)}: {row!r:.60}")
+    for field, kind in zip(row, kinds, strict=True):
+        if kind is str and isinstance(field, str):
+            check_id(field)
+        elif kind is None and field is None:
+            continue
+        elif not isinstance(field, kind or int) or isinstance(field, bool):
+            raise InvalidValueError(
+                f"a field of a {shown} is {field!r:.60} ({type(field).__name__}), which it"
+                f" cannot be: {row!r:.100}"
+            )
+        elif isinstance(field, int) and not TIMESTAMP_MIN <= field <= TIMESTAMP_MAX:
+            raise InvalidValueError(f"a number of a {shown} has 64 signed bits, got {field}")
 
 
 def judge_unit(unit: Unit | Batch, view: View) -> Outcome:

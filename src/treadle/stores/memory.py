@@ -15,6 +15,7 @@ from treadle.errors import StoreReadOnlyError, StoreUnavailableError, UsageError
 from treadle.events import TIMESTAMP_MAX, WorkflowEvent, WorkflowId
 from treadle.kernel import Kernel
 from treadle.log import root_digest
+from treadle.stores import asking
 from treadle.stores.contract import (
     PAGE_EVENTS,
     PAGE_WORKFLOWS,
@@ -209,6 +210,7 @@ class MemoryStore(Store):
 
     async def heads(self, workflow_ids: Sequence[WorkflowId]) -> list[Head]:
         """Tell where logs stand; see `Store.heads`."""
+        asking.check_ids(workflow_ids)
         await self._enter()
         return [self._head(workflow_id) for workflow_id in workflow_ids]
 
@@ -221,6 +223,7 @@ class MemoryStore(Store):
         limit: int = PAGE_EVENTS,
     ) -> list[WorkflowEvent]:
         """Read a page by seq; see `Store.read`."""
+        asking.check_stretch(workflow_id, from_seq, to_seq, limit)
         await self._enter()
         return self._events(workflow_id)[from_seq - 1 : to_seq][:limit]
 
@@ -228,6 +231,8 @@ class MemoryStore(Store):
         self, workflow_ids: Sequence[WorkflowId], *, events_max: int = PAGE_EVENTS
     ) -> list[LogPage]:
         """Read many logs; see `Store.read_many`."""
+        asking.check_ids(workflow_ids)
+        asking.check_page(events_max)
         await self._enter()
         pages: list[LogPage] = []
         room = events_max
@@ -250,6 +255,9 @@ class MemoryStore(Store):
         limit: int = PAGE_EVENTS,
     ) -> list[WorkflowEvent]:
         """Read a page by event time; see `Store.between`."""
+        asking.check_id(workflow_id)
+        asking.check_times(since, until)
+        asking.check_page(limit, after_seq)
         await self._enter()
         later = self._events(workflow_id)[after_seq:]
         end = TIMESTAMP_MAX + 1 if until is None else until
@@ -257,6 +265,8 @@ class MemoryStore(Store):
 
     async def find_key(self, workflow_id: WorkflowId, key: bytes) -> WorkflowEvent | None:
         """Find a keyed event; see `Store.find_key`."""
+        asking.check_id(workflow_id)
+        asking.check_bytes(key)
         await self._enter()
         return _View(self).keyed(workflow_id, key)
 
@@ -271,6 +281,8 @@ class MemoryStore(Store):
         limit: int = PAGE_WORKFLOWS,
     ) -> list[WorkflowId]:
         """List workflows; see `Store.list_workflows`."""
+        asking.check_names(prefix, after)
+        asking.check_page(limit)
         await self._enter()
         start = 0 if after is None else bisect_right(self._ids, after)
         found = [name for name in self._ids[start:] if name.startswith(prefix)]
@@ -280,6 +292,7 @@ class MemoryStore(Store):
 
     async def count_workflows(self, *, prefix: str = "") -> int:
         """Count workflows; see `Store.count_workflows`."""
+        asking.check_names(prefix)
         await self._enter()
         return sum(name.startswith(prefix) for name in self._ids)
 
@@ -291,6 +304,8 @@ class MemoryStore(Store):
         limit: int = PAGE_WORKFLOWS,
     ) -> list[Head]:
         """List due logs; see `Store.due`."""
+        asking.check_due(until_ns, after)
+        asking.check_page(limit)
         await self._enter()
         wake_ups = sorted(
             (facts.wake_up_ns, name)
@@ -303,6 +318,7 @@ class MemoryStore(Store):
 
     async def feed(self, after_position: int = 0, *, limit: int = PAGE_EVENTS) -> list[FeedEvent]:
         """Read in commit order; see `Store.feed`."""
+        asking.check_page(limit, after_position)
         await self._enter()
         return self._feed[after_position : after_position + limit]
 
@@ -320,6 +336,8 @@ class MemoryStore(Store):
 
     async def messages(self, workflow_id: WorkflowId, *, limit: int = PAGE_EVENTS) -> list[Message]:
         """Read waiting messages; see `Store.messages`."""
+        asking.check_id(workflow_id)
+        asking.check_page(limit)
         await self._enter()
         mailbox = self._mailboxes.get(workflow_id)
         return list(mailbox.waiting.values())[:limit] if mailbox else []
@@ -328,12 +346,16 @@ class MemoryStore(Store):
         self, *, after: WorkflowId | None = None, limit: int = PAGE_WORKFLOWS
     ) -> list[WorkflowId]:
         """List non-empty mailboxes; see `Store.workflows_with_messages`."""
+        asking.check_names("", after)
+        asking.check_page(limit)
         await self._enter()
         waiting = sorted(name for name, mailbox in self._mailboxes.items() if mailbox.waiting)
         return [name for name in waiting if after is None or name > after][:limit]
 
     async def record(self, namespace: str, key: bytes) -> bytes | None:
         """Look a record up; see `Store.record`."""
+        asking.check_space(namespace)
+        asking.check_bytes(key)
         await self._enter()
         return self._records.get(namespace, {}).get(key)
 
@@ -341,6 +363,10 @@ class MemoryStore(Store):
         self, namespace: str, *, after: bytes | None = None, limit: int = PAGE_WORKFLOWS
     ) -> list[Record]:
         """List records; see `Store.records`."""
+        asking.check_space(namespace)
+        asking.check_page(limit)
+        if after is not None:
+            asking.check_bytes(after)
         await self._enter()
         space = self._records.get(namespace, {})
         keys = sorted(key for key in space if after is None or key > after)
@@ -352,6 +378,8 @@ class MemoryStore(Store):
         self, workflow_id: WorkflowId, after_seq: int = 0, *, limit: int = PAGE_EVENTS
     ) -> list[AuditRow]:
         """Read raw rows; see `Store.audit`."""
+        asking.check_id(workflow_id)
+        asking.check_page(limit, after_seq)
         await self._enter()
         log = self._logs.get(workflow_id) or _Log()
         rows = zip(log.positions, log.events, log.digests, strict=True)

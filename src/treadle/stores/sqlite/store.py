@@ -11,6 +11,7 @@ import trio
 from treadle.errors import StoreReadOnlyError, StoreUnavailableError
 from treadle.events import WorkflowEvent, WorkflowId
 from treadle.kernel import Kernel
+from treadle.stores import asking
 from treadle.stores.contract import (
     PAGE_EVENTS,
     PAGE_WORKFLOWS,
@@ -150,6 +151,7 @@ class SqliteStore(Store):
 
     async def heads(self, workflow_ids: Sequence[WorkflowId]) -> list[Head]:
         """Tell where logs stand; see `Store.heads`."""
+        asking.check_ids(workflow_ids)
         # Taken before the look, so that whatever is written in between makes the tokens stale.
         generation = self._writer.generation if self._writer is not None else None
         found = await self._ask_shown(reading.heads, workflow_ids)
@@ -169,12 +171,15 @@ class SqliteStore(Store):
         limit: int = PAGE_EVENTS,
     ) -> list[WorkflowEvent]:
         """Read a page by seq; see `Store.read`."""
+        asking.check_stretch(workflow_id, from_seq, to_seq, limit)
         return await self._ask_shown(reading.read, workflow_id, from_seq, to_seq, limit)
 
     async def read_many(
         self, workflow_ids: Sequence[WorkflowId], *, events_max: int = PAGE_EVENTS
     ) -> list[LogPage]:
         """Read many logs; see `Store.read_many`."""
+        asking.check_ids(workflow_ids)
+        asking.check_page(events_max)
         return await self._ask_shown(reading.read_many, workflow_ids, events_max)
 
     async def between(
@@ -190,10 +195,15 @@ class SqliteStore(Store):
 
         Looks at every row of the workflow: an index on time would cost each append a random page.
         """
+        asking.check_id(workflow_id)
+        asking.check_times(since, until)
+        asking.check_page(limit, after_seq)
         return await self._ask_shown(reading.between, workflow_id, since, until, after_seq, limit)
 
     async def find_key(self, workflow_id: WorkflowId, key: bytes) -> WorkflowEvent | None:
         """Find a keyed event; see `Store.find_key`."""
+        asking.check_id(workflow_id)
+        asking.check_bytes(key)
         return await self._ask_shown(reading.find_key, workflow_id, key)
 
     async def list_workflows(
@@ -205,10 +215,13 @@ class SqliteStore(Store):
         limit: int = PAGE_WORKFLOWS,
     ) -> list[WorkflowId]:
         """List workflows; see `Store.list_workflows`."""
+        asking.check_names(prefix, after)
+        asking.check_page(limit)
         return await self._ask_shown(reading.list_workflows, prefix, after, status, limit)
 
     async def count_workflows(self, *, prefix: str = "") -> int:
         """Count workflows; see `Store.count_workflows`."""
+        asking.check_names(prefix)
         return await self._ask_shown(reading.count_workflows, prefix)
 
     async def due(
@@ -219,11 +232,14 @@ class SqliteStore(Store):
         limit: int = PAGE_WORKFLOWS,
     ) -> list[Head]:
         """List due logs; see `Store.due`."""
+        asking.check_due(until_ns, after)
+        asking.check_page(limit)
         found = await self._ask_shown(reading.due, until_ns, after, limit)
         return [head for head, _ in found]
 
     async def feed(self, after_position: int = 0, *, limit: int = PAGE_EVENTS) -> list[FeedEvent]:
         """Read in commit order; see `Store.feed`."""
+        asking.check_page(limit, after_position)
         return await self._ask_shown(reading.feed, after_position, limit)
 
     async def change_counter(self) -> int:
@@ -266,22 +282,32 @@ class SqliteStore(Store):
 
     async def messages(self, workflow_id: WorkflowId, *, limit: int = PAGE_EVENTS) -> list[Message]:
         """Read waiting messages; see `Store.messages`."""
+        asking.check_id(workflow_id)
+        asking.check_page(limit)
         return await self._ask(reading.messages, workflow_id, limit)
 
     async def workflows_with_messages(
         self, *, after: WorkflowId | None = None, limit: int = PAGE_WORKFLOWS
     ) -> list[WorkflowId]:
         """List non-empty mailboxes; see `Store.workflows_with_messages`."""
+        asking.check_names("", after)
+        asking.check_page(limit)
         return await self._ask(reading.workflows_with_messages, after, limit)
 
     async def record(self, namespace: str, key: bytes) -> bytes | None:
         """Look a record up; see `Store.record`."""
+        asking.check_space(namespace)
+        asking.check_bytes(key)
         return await self._ask(reading.record, namespace, key)
 
     async def records(
         self, namespace: str, *, after: bytes | None = None, limit: int = PAGE_WORKFLOWS
     ) -> list[Record]:
         """List records; see `Store.records`."""
+        asking.check_space(namespace)
+        asking.check_page(limit)
+        if after is not None:
+            asking.check_bytes(after)
         return await self._ask(reading.records, namespace, after, limit)
 
     # -- looking after it --
@@ -290,6 +316,8 @@ class SqliteStore(Store):
         self, workflow_id: WorkflowId, after_seq: int = 0, *, limit: int = PAGE_EVENTS
     ) -> list[AuditRow]:
         """Read raw rows; see `Store.audit`."""
+        asking.check_id(workflow_id)
+        asking.check_page(limit, after_seq)
         return await self._ask_shown(reading.audit, workflow_id, after_seq, limit)
 
     async def check_structure(self) -> list[Damage]:
@@ -298,11 +326,12 @@ class SqliteStore(Store):
 
     async def backup(self, path: str) -> None:
         """Write a consistent copy; see `Store.backup`."""
+        name = asking.check_copy(path)
         self._notice_marker()
         if self._health.poisoned and self._health.cut != reading.INTEGER_MAX:
             # The copy would hold what reads no longer show, without the marker that says why.
             raise self._health.error()
-        await self._ask(copying.copy_to, path, self._path)
+        await self._ask(copying.copy_to, name, self._path)
 
     async def aclose(self) -> None:
         """Close; see `Store.aclose`."""

@@ -13,9 +13,9 @@ from typing import Final, NoReturn, TypeVar
 
 import apsw
 
-from treadle.errors import InternalError, OutcomeUnknownError, TreadleError
+from treadle.errors import CorruptStoreError, InternalError, OutcomeUnknownError, TreadleError
 from treadle.stores.contract import Batch, Outcome, Unit
-from treadle.stores.judging import check_units
+from treadle.stores.judging import check_values
 from treadle.stores.sqlite import reading
 from treadle.stores.sqlite.faults import READ_ERRORS, is_full, is_poison, translated
 from treadle.stores.sqlite.files import Guard
@@ -76,19 +76,19 @@ class Writer:
             StoreError: as the contract tells.
         """
         try:
+            try:
+                return self._transact(lambda transaction: transaction.write(units))
+            except apsw.ConstraintError:
+                # A token was behind its log. Everything is rolled back and no token is good any more, so now
+                # each unit is looked up, and the answer names who is wrong.
+                pass
             return self._transact(lambda transaction: transaction.write(units))
-        except apsw.ConstraintError:
-            # A token was behind its log. Everything is rolled back and no token is good any more, so now
-            # each unit is looked up, and the answer names who is wrong.
-            pass
-        except InternalError:
+        except (apsw.ConstraintError, InternalError, CorruptStoreError) as error:
             # Perhaps it is the caller's: something that is no unit. Nobody asks before it has gone wrong.
-            check_units(units)
+            check_values(units)
+            if isinstance(error, apsw.ConstraintError):
+                raise translated(error, self._where) from error
             raise
-        try:
-            return self._transact(lambda transaction: transaction.write(units))
-        except apsw.ConstraintError as error:
-            raise translated(error, self._where) from error
 
     def raise_epoch(self) -> int:
         """Take over as runner; see `Store.raise_epoch`.

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+from typing import Any
+
+from treadle.errors import InvalidValueError
 from treadle.events import workflow_id
 from treadle.log import root_digest
 from treadle.stores import Head, Unit
@@ -193,3 +197,63 @@ async def audit_shows_rows_with_their_digests(factory: StoreFactory) -> None:
         feed = [event.position for event in await store.feed() if event.workflow_id == _A]
         expect(feed, [row.position for row in rows], "the positions")
         expect(rows[1:3], await store.audit(_A, 1, limit=2), "a page")
+
+
+async def questions_that_cannot_be_right_are_refused(factory: StoreFactory) -> None:
+    """No number that counts nothing and no value of another type is answered, or taken for damage."""
+    async with factory.open() as store:
+        await write(store, Unit((LogWriter.fresh("a").batch(b"1", b"2"),)))
+        wrong: Any
+        for wrong in (-1, True, 1.5, "1", b"1"):
+            await _expect_no_answer(wrong, store.read(_A, wrong))
+            await _expect_no_answer(wrong, store.read(_A, 1, wrong))
+            await _expect_no_answer(wrong, store.read(_A, limit=wrong))
+            await _expect_no_answer(wrong, store.read_many([_A], events_max=wrong))
+            await _expect_no_answer(wrong, store.between(_A, 0, 9, after_seq=wrong))
+            await _expect_no_answer(wrong, store.between(_A, 0, 9, limit=wrong))
+            await _expect_no_answer(wrong, store.feed(wrong))
+            await _expect_no_answer(wrong, store.feed(limit=wrong))
+            await _expect_no_answer(wrong, store.audit(_A, wrong))
+            await _expect_no_answer(wrong, store.list_workflows(limit=wrong))
+            await _expect_no_answer(wrong, store.messages(_A, limit=wrong))
+            await _expect_no_answer(wrong, store.workflows_with_messages(limit=wrong))
+            await _expect_no_answer(wrong, store.records("s", limit=wrong))
+            await _expect_no_answer(wrong, store.due(9, limit=wrong))
+        for wrong in (0, None):
+            await _expect_no_answer(wrong, store.read(_A, wrong))
+        for wrong in (1.5, "1", b"1"):
+            await _expect_no_answer(wrong, store.between(_A, wrong, None))
+            await _expect_no_answer(wrong, store.between(_A, 0, wrong))
+            await _expect_no_answer(wrong, store.due(wrong))
+            await _expect_no_answer(wrong, store.due(9, after=wrong))
+        for wrong in (7, None, b"a", "\ud800"):
+            await _expect_no_answer(wrong, store.heads([_A, wrong]))
+            await _expect_no_answer(wrong, store.read(wrong))
+            await _expect_no_answer(wrong, store.read_many([wrong]))
+            await _expect_no_answer(wrong, store.between(wrong, 0, None))
+            await _expect_no_answer(wrong, store.find_key(wrong, b"k"))
+            await _expect_no_answer(wrong, store.list_workflows(prefix=wrong))
+            await _expect_no_answer(wrong, store.count_workflows(prefix=wrong))
+            await _expect_no_answer(wrong, store.messages(wrong))
+            await _expect_no_answer(wrong, store.record(wrong, b"k"))
+            await _expect_no_answer(wrong, store.records(wrong))
+            await _expect_no_answer(wrong, store.audit(wrong))
+        for wrong in (7, b"a", "\ud800"):
+            await _expect_no_answer(wrong, store.list_workflows(after=wrong))
+            await _expect_no_answer(wrong, store.workflows_with_messages(after=wrong))
+        for wrong in (7, "k"):
+            await _expect_no_answer(wrong, store.find_key(_A, wrong))
+            await _expect_no_answer(wrong, store.record("s", wrong))
+            await _expect_no_answer(wrong, store.records("s", after=wrong))
+
+
+async def _expect_no_answer(wrong: object, question: Awaitable[object]) -> None:
+    try:
+        answer = await question
+    except InvalidValueError:
+        return
+    except Exception as error:
+        raise AssertionError(
+            f"a question with {wrong!r}: expected InvalidValueError, got {error!r}"
+        ) from error
+    raise AssertionError(f"a question with {wrong!r}: expected InvalidValueError, got {answer!r}")
