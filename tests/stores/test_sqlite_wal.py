@@ -82,6 +82,52 @@ async def test_a_log_cut_or_torn_anywhere_in_its_last_commit_is_fine(crashed):
         assert scanned(bytes(torn)).bad_frame is None
 
 
+def ends_of_commits(wal):
+    """Tell behind which frames, counted from 1, a commit ends."""
+    frames = (len(wal) - 32) // FRAME
+    return [n for n in range(1, frames + 1) if wal[32 + (n - 1) * FRAME :][4:8] != bytes(4)]
+
+
+@pytest.fixture
+def short(contents):
+    """The log's first five commits, and the byte at which the last of them begins."""
+    _, wal = contents
+    *_, before, last = ends_of_commits(wal)[:5]
+    return wal[: 32 + last * FRAME], 32 + before * FRAME
+
+
+def test_every_bit_above_the_last_commit_is_found(short):
+    """In each byte of each frame's header, and here and there in its page."""
+    wal, last = short
+    for start in range(32, last, FRAME):
+        for place in (*range(24), *range(24, FRAME, 509)):
+            damaged = bytearray(wal)
+            damaged[start + place] ^= 1 << (start + place) % 8
+
+            assert scanned(bytes(damaged)).bad_frame == (start - 32) // FRAME + 1, place
+
+
+@pytest.mark.parametrize("older", ["nothing", "an older round", "a torn commit"])
+def test_a_last_commit_that_lost_any_of_its_sectors_is_no_damage(short, contents, older):
+    """Each sector of it may hold what was written, what lay there before, or rubbish."""
+    wal, last = short
+    _, longer = contents
+    seed = random.Random(older)
+    below = {
+        "nothing": bytes(len(wal)),
+        "an older round": bytes(byte ^ 0x5A for byte in longer[: len(wal)]),
+        # What a commit of the same round left, that was torn in an earlier crash: the salts are the same.
+        "a torn commit": wal[:last] + longer[-(len(wal) - last) :],
+    }[older]
+    for _ in range(150):
+        torn = bytearray(wal)
+        for start in range(last - last % 512, len(wal), 512):
+            there = slice(max(start, last), start + 512)
+            torn[there] = seed.choice((torn, below, seed.randbytes(len(wal))))[there]
+        if torn != wal:
+            assert scanned(bytes(torn)).bad_frame is None
+
+
 @pytest.mark.parametrize("wal", [b"", b"x" * 31, b"x" * 10_000, bytes(10_000)])
 def test_what_is_no_log_is_ignored_as_sqlite_does(wal):
     assert not scanned(wal).header_sound

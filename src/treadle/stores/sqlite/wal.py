@@ -8,6 +8,9 @@ the frame before it, so the frames behind a bad one can still be verified among 
 commit only. Hence: a bad frame, behind it the end of a commit, and behind that end one more whole
 commit, is damage. Anything less could be a torn tail and is none of our business.
 
+Where the damage lies in a frame's own header, the frame can be proved all the same: by the next one, which
+continues from the checksum that this one should have, or by its checksum, when only its salts are bad.
+
 What may lie behind the end of a sound log must raise no alarm: frames of an earlier round have other
 salts; frames of a commit torn in an earlier crash have the same salts, but no whole commit follows theirs
 unbroken; copies of a commit's last frame, which pad it to a sector, are part of that commit.
@@ -21,7 +24,7 @@ The format is SQLite's own, version 3007000 of it (https://sqlite.org/fileformat
 from __future__ import annotations
 
 import struct
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, TypeAlias
 
 import attrs
 
@@ -31,6 +34,9 @@ _MAGIC: Final = 0x377F0682
 _FORMAT_VERSION: Final = 3_007_000
 _PAGE_SIZES_BYTES: Final = frozenset(1 << bits for bits in range(9, 17))
 _MASK: Final = 0xFFFF_FFFF
+
+
+Checksum: TypeAlias = tuple[int, int]
 
 
 @attrs.frozen(slots=True)
@@ -95,17 +101,24 @@ def scan_wal(file: BinaryIO) -> WalReport:
         return WalReport(header_sound=False)
     frames = commits = number = 0
     tail: _Tail | None = None
+    told: Checksum | None = None
     frame_size_bytes = FRAME_HEADER_SIZE_BYTES + layout.page_size_bytes
     while len(frame := file.read(frame_size_bytes)) == frame_size_bytes:
         number += 1
-        sound, stored = _verify(layout, frame, checksum)
+        sound, stored, computed = _verify(layout, frame, checksum, stale_too=tail is None)
+        if not sound and told is not None:
+            # It goes on from what the frame before should say: only that frame's own checksum is damaged.
+            sound, stored, computed = _verify(layout, frame, told)
+        told = None if sound else computed
         if tail is not None:
             tail.take(frame, sound=sound)
         elif sound:
             frames += 1
             commits += _is_commit(frame)
         else:
-            tail = _Tail(number, _same_salts(layout, frame) and _is_commit(frame), frame)
+            # A checksum that holds leaves only the salts to be damaged: an older round's never would.
+            ours = _same_salts(layout, frame) or computed == stored
+            tail = _Tail(number, ours and _is_commit(frame), frame)
         if tail is not None and tail.damaged:
             offset = HEADER_SIZE_BYTES + (tail.first_bad - 1) * frame_size_bytes
             return WalReport(True, frames, commits, number, tail.first_bad, offset)
@@ -147,7 +160,7 @@ def _committed_pages(layout: _Layout, file: BinaryIO, header: bytes) -> dict[int
     offset, checksum = HEADER_SIZE_BYTES, (0, 0)
     while len(frame := file.read(frame_size_bytes)) == frame_size_bytes:
         page, size = struct.unpack_from(">2I", frame)
-        sound, stored = _verify(layout, frame, checksum)
+        sound, stored, _ = _verify(layout, frame, checksum)
         if offset == HEADER_SIZE_BYTES:
             # One of the two is sound when only one bit of the header is not.
             starts = (_header_checksum(layout, header), struct.unpack_from(">2I", header, 24))
@@ -220,13 +233,21 @@ def _pair(layout: _Layout, data: bytes, start: tuple[int, int]) -> tuple[int, in
     return first, start[1] + b + first & _MASK
 
 
-def _verify(layout: _Layout, frame: bytes, before: tuple[int, int]) -> tuple[bool, tuple[int, int]]:
+def _verify(
+    layout: _Layout, frame: bytes, before: Checksum, *, stale_too: bool = False
+) -> tuple[bool, Checksum, Checksum | None]:
+    """Tell whether a frame holds, its checksum as stored, and as it should be.
+
+    The last is None for a frame with other salts, of which there may be very many, unless `stale_too`.
+    """
     stored = struct.unpack_from(">II", frame, 16)
-    if not _same_salts(layout, frame):
-        return False, stored
+    same_salts = _same_salts(layout, frame)
+    if not same_salts and not stale_too:
+        return False, stored, None
     checksum = _pair(layout, frame[:8], before)
     # 512 bytes is the smallest page: always a multiple of eight pairs of words.
-    return layout.checksum(frame[FRAME_HEADER_SIZE_BYTES:], checksum) == stored, stored
+    computed = layout.checksum(frame[FRAME_HEADER_SIZE_BYTES:], checksum)
+    return same_salts and computed == stored, stored, computed
 
 
 def _same_salts(layout: _Layout, frame: bytes) -> bool:
