@@ -347,3 +347,9 @@ def test_visitor_and_function_fold_the_same(contents):
             return state * 31 + event.kind
 
     assert log.replay("a", Count(), 1) == log.replay("a", lambda state, e: state * 31 + e.kind, 1)
+
+
+def test_what_cannot_be_called_folds_nothing():
+    """Told also of a log without events, whose replay would call nothing."""
+    with pytest.raises(InvalidValueError, match="a function or a Visitor"):
+        WorkflowLog().replay("a", None, 0)

@@ -258,6 +258,10 @@ WHOLE = WorkflowEvent(1, 0, "custom")
         ([EVENT], {"seq": 0}, InvalidValueError),
         ([EVENT], {"keys": []}, InvalidValueError),
         ([EVENT], {"keys": [b""]}, InvalidValueError),
+        ([EVENT], {"keys": 7}, InvalidValueError),
+        ([EVENT], {"keys": b"k"}, InvalidValueError),
+        ([EVENT, EVENT], {"keys": {b"k", b"l"}}, InvalidValueError),
+        ([EVENT], {"keys": iter([b"k"])}, InvalidValueError),
         ([EVENT, EVENT], {"keys": [b"k", b"k"]}, BatchError),
     ],
 )
@@ -286,6 +290,8 @@ async def test_bounds_that_are_none_are_refused_at_the_call(opened):
                 call()
         with pytest.raises(InvalidValueError):
             await handle.event_at(0)
+        with pytest.raises(InvalidValueError, match="a function or a Visitor"):
+            await handle.replay(None, 0)
 
 
 async def test_an_errors_copy_keeps_what_the_original_knew(opened, store):

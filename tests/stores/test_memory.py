@@ -44,3 +44,13 @@ async def test_url_without_a_store_is_refused(url):
     with pytest.raises(UsageError, match=r"no store answers|a store is a URL or a path"):
         async with open_store(url):
             pass
+
+
+@pytest.mark.parametrize("url", [":memory:", "sqlite::memory:"])
+async def test_sqlites_word_for_memory_makes_no_file_of_that_name(tmp_path, monkeypatch, url):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="in memory is called 'memory:'"):
+        async with open_store(url):
+            pass
+
+    assert list(tmp_path.iterdir()) == []

@@ -11,7 +11,7 @@ from treadle.log.admission import (
 )
 from treadle.log.digests import DIGEST_SIZE_BYTES, chain_digest, next_digest, pack_fixed, root_digest
 from treadle.log.visitor import Visitor
-from treadle.log.workflow_log import Appended, WorkflowLog, check_range, list_of
+from treadle.log.workflow_log import Appended, WorkflowLog, check_range, check_reducer, list_of
 
 __all__ = [
     "ADMISSION",
@@ -24,6 +24,7 @@ __all__ = [
     "check_batch",
     "check_batch_size",
     "check_range",
+    "check_reducer",
     "first_difference",
     "judge",
     "list_of",

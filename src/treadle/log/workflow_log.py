@@ -227,8 +227,9 @@ class WorkflowLog:
             The state after the last event.
 
         Raises:
-            InvalidValueError: the id or a seq is not one.
+            InvalidValueError: the id or a seq is not one, or `apply` cannot be called.
         """
+        check_reducer(apply)
         for event in self.read(workflow_id, from_seq, to_seq):
             state = apply(state, event)
         return state
@@ -360,6 +361,21 @@ def check_range(from_seq: int, to_seq: int | None) -> None:
     check_seq(from_seq)
     if to_seq is not None:
         check_seq(to_seq)
+
+
+def check_reducer(apply: object) -> None:
+    """Refuse what cannot fold a log.
+
+    Args:
+        apply: what is to be called with a state and an event.
+
+    Raises:
+        InvalidValueError: it cannot be called.
+    """
+    if not callable(apply):
+        raise InvalidValueError(
+            f"apply is called with a state and an event, got {apply!r:.60}; give a function or a Visitor"
+        )
 
 
 def _placed(event: object, seq: int) -> WorkflowEvent:

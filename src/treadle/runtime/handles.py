@@ -20,7 +20,7 @@ from treadle.events import (
     check_timestamp,
     event_kind,
 )
-from treadle.log import Appended, check_batch, check_batch_size, check_range, list_of
+from treadle.log import Appended, check_batch, check_batch_size, check_range, check_reducer, list_of
 from treadle.runtime.durable.handle import DurableHandle
 from treadle.runtime.following import Follower
 from treadle.runtime.inbox import Content, Proposal, raise_own
@@ -234,11 +234,12 @@ class WorkflowHandle(DurableHandle):
             The state after the last event.
 
         Raises:
-            InvalidValueError: a bound is not a seq.
+            InvalidValueError: a bound is not a seq, or `apply` cannot be called.
             EventsPrunedError: `from_seq` lies below the first kept seq.
             StoreError: the store could not be read.
             Exception: whatever `apply` raises, with a note that names workflow and seq.
         """
+        check_reducer(apply)
         events = self.read(from_seq, to_seq)
         while page := await events.next_page():
             state = fold(apply, state, page, self.workflow_id)
@@ -343,6 +344,9 @@ def _check_rising(batch: list[NewEvent | WorkflowEvent]) -> None:
 def _checked_keys(keys: Sequence[bytes | None] | None, events: int) -> tuple[bytes | None, ...] | None:
     if keys is None:
         return None
+    if not isinstance(keys, list | tuple):
+        # A set has no order, a str or bytes would be taken letter by letter.
+        raise InvalidValueError(f"keys are a list, one or None for each event, got {keys!r:.60}")
     if len(keys) != events:
         raise InvalidValueError(
             f"there is one key, or None, for each event: expected {events}, got {len(keys)}"

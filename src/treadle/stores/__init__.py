@@ -107,6 +107,11 @@ def _parse(url: str | os.PathLike[str]) -> tuple[StoreOptions, str]:
             f"no store answers to {scheme!r}: expected one of {known} or a path, got {text!r};"
             " write ./ before a path with a colon"
         )
+    if location == ":memory:":
+        # SQLite's word for it; as a path it would be a file of that name.
+        raise UsageError(
+            f"a store in memory is called 'memory:', got {text!r}; or write ./:memory: for a file"
+        )
     return StoreOptions(location.removeprefix("//"), text), SCHEMES[scheme]
 
 
