@@ -366,10 +366,12 @@ async def test_check_structure_names_what_does_not_hang_together(tmp_path, state
         ("UPDATE records SET value = x'77' WHERE key = x'01'", "record ('n', b'\\x01')"),
         ("UPDATE mailbox SET payload = x'77'", "message ('a', b'm')"),
         ("UPDATE heads SET wake_up_ns = 78", "head facts (1, 5)"),
+        ("UPDATE settings SET value = 1 WHERE name = 'epoch'", "the runner's epoch (1)"),
+        ("UPDATE settings SET value = 3 WHERE name = 'epoch_sum'", "the runner's epoch (2)"),
     ],
 )
 async def test_a_changed_row_outside_the_logs_is_found_by_its_checksum(tmp_path, statement, words):
-    """Records, messages and head facts hang on no digest chain, so each carries a sum of its own."""
+    """Records, messages, head facts and the epoch hang on no digest chain: each has a sum of its own."""
     path = tmp_path / "store.db"
     async with opened(path) as store:
         facts = HeadFacts(5, 1, 77, "order")
@@ -379,6 +381,8 @@ async def test_a_changed_row_outside_the_logs_is_found_by_its_checksum(tmp_path,
             records=(Record("n", b"\x01", b"v"),),
         )
         await store.append([whole])
+        await store.raise_epoch()
+        await store.raise_epoch()
         assert await store.check_structure() == []
     change(path, statement)
     async with opened(path) as store:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import apsw
 
 from treadle.stores.contract import Damage
 from treadle.stores.sqlite.faults import READ_ERRORS
 from treadle.stores.sqlite.schema import SCHEMA
-from treadle.stores.sqlite.sums import checksum
+from treadle.stores.sqlite.sums import checksum, epoch_sum
 
 _PROBLEMS_MAX: Final = 100
 """Of each kind; a file with more of them is not repaired line by line."""
@@ -62,7 +62,7 @@ UNION ALL
 SELECT 'mailbox', (SELECT max(arrival) FROM mailbox),
     (SELECT seq FROM sqlite_sequence WHERE name = 'mailbox')
 """
-_SETTINGS: Final = "SELECT value FROM settings WHERE name = 'epoch'"
+_SETTINGS: Final = "SELECT name, value FROM settings"
 
 
 def check_structure(connection: apsw.Connection) -> list[Damage]:
@@ -148,9 +148,14 @@ def _check_sums(connection: apsw.Connection) -> Iterator[Damage]:
 
 
 def _check_settings(connection: apsw.Connection) -> Iterator[Damage]:
-    epoch = connection.execute(_SETTINGS).get
+    rows: Any = connection.execute(_SETTINGS).fetchall()
+    settings = dict[Any, Any](rows)
+    epoch = settings.get("epoch")
     if type(epoch) is not int or epoch < 0:
         yield Damage(f"the runner's epoch is {epoch!r}, expected a number from 0 on")
+    # A store whose epoch was last raised by an earlier treadle has no sum of it yet.
+    elif settings.get("epoch_sum", epoch_sum(epoch)) != epoch_sum(epoch):
+        yield Damage(f"the checksum of the runner's epoch ({epoch}) is not that of what was written")
 
 
 def _check_definitions(connection: apsw.Connection) -> Iterator[Damage]:

@@ -1,4 +1,4 @@
-"""Checksums of the rows that no digest chain covers: records, messages, head facts."""
+"""Checksums of the rows that no digest chain covers: records, messages, head facts, the epoch."""
 
 from __future__ import annotations
 
@@ -23,3 +23,15 @@ def checksum(*fields: str | bytes | int | None) -> bytes:
         summed.update(b"%c%d:" % (type(field).__name__.encode()[:1], len(content)))
         summed.update(content)
     return summed.digest()
+
+
+def epoch_sum(epoch: int) -> int:
+    """Sum the runner's epoch up, as a number: a flipped bit in it would let an older runner write.
+
+    Args:
+        epoch: the epoch.
+
+    Returns:
+        A signed 64-bit number.
+    """
+    return int.from_bytes(checksum("epoch", epoch), signed=True)

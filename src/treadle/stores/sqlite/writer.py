@@ -21,6 +21,7 @@ from treadle.stores.sqlite.faults import READ_ERRORS, is_full, is_poison, transl
 from treadle.stores.sqlite.files import Guard
 from treadle.stores.sqlite.poison import Health
 from treadle.stores.sqlite.schema import BUSY_MILLISECONDS
+from treadle.stores.sqlite.sums import epoch_sum
 from treadle.stores.sqlite.transaction import Generation, Transaction
 
 T = TypeVar("T")
@@ -103,6 +104,9 @@ class Writer:
         def work(_: Transaction) -> int:
             self._execute("UPDATE settings SET value = value + 1 WHERE name = 'epoch'")
             self.generation.epoch = reading.epoch(self.connection)
+            self._execute(
+                "INSERT OR REPLACE INTO settings VALUES ('epoch_sum', ?)", (epoch_sum(self.generation.epoch),)
+            )
             return self.generation.epoch
 
         return self._transact(work)
