@@ -176,6 +176,31 @@ async def test_leaving_early_leaves_nothing_behind(opened):
         assert not runtime._changes.anybody
 
 
+@pytest.mark.parametrize("page_events", [1, 2, 5])
+async def test_tasks_that_share_a_follower_are_given_each_event_once(opened, page_events):
+    """In history and live, however many come at once."""
+    taken: list[int] = []
+
+    async def take_all(follower) -> None:
+        async for event in follower:
+            taken.append(event.seq)
+            await trio.lowlevel.checkpoint()
+
+    async with opened(page_events=page_events) as runtime, trio.open_nursery() as nursery:
+        handle = runtime.workflow("a")
+        await handle.extend([NewEvent("custom")] * 5)
+        follower = handle.follow()
+        for _ in range(3):
+            nursery.start_soon(take_all, follower)
+        await wait_all_tasks_blocked()
+        await handle.append("custom")
+        await handle.extend([NewEvent("custom")] * 4)
+        await wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+
+    assert taken == list(range(1, 11))
+
+
 async def test_cancellation_loses_no_event(opened, store):
     """Cancelled while it reads the page; the next call gives the event that one would have given."""
     async with opened(page_events=1) as runtime, trio.open_nursery() as nursery:

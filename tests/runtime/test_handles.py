@@ -99,6 +99,26 @@ def test_between_gives_the_events_of_a_time_in_seq_order(page_events, times, sin
     trio.run(main)
 
 
+@pytest.mark.parametrize("events", [0, 1, 4, 5])
+async def test_tasks_that_share_a_reader_are_given_each_event_once(opened, events):
+    taken: list[int] = []
+
+    async def take_all(reader) -> None:
+        async for event in reader:
+            taken.append(event.seq)
+            await trio.lowlevel.checkpoint()
+
+    async with opened(page_events=2) as runtime:
+        handle = await filled(runtime, events)
+        for reader in (handle.read(), handle.between(0)):
+            async with trio.open_nursery() as nursery:
+                for _ in range(3):
+                    nursery.start_soon(take_all, reader)
+            assert await reader.next_page() == []
+
+    assert taken == [*range(1, events + 1), *range(1, events + 1)]
+
+
 async def test_a_reader_may_be_left_and_taken_up_again(opened):
     """Breaking out closes nothing and loses nothing."""
     async with opened(page_events=2) as runtime:

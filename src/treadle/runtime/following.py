@@ -213,8 +213,11 @@ class Follower:
             RuntimeClosedError: the runtime has closed.
             StoreError: the store could not be read, or is poisoned.
         """
-        if not self._page:
-            self._page.extend(await self._next_page())
+        while not self._page:
+            page = await self._next_page()
+            # Of several tasks that share a follower the first to wake has taken the page in for all.
+            if not self._page:
+                self._page.extend(event for event in page if event.seq >= self._next_seq)
         event = self._page.popleft()
         self._next_seq = event.seq + 1
         return event

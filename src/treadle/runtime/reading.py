@@ -31,6 +31,7 @@ class Events:
         self._page_events = page_events
         self._page: list[WorkflowEvent] = []
         self._place = 0
+        self._pages_taken = 0
         self._ended = False
 
     def __aiter__(self) -> Self:
@@ -48,10 +49,9 @@ class Events:
             EventsPrunedError: it lies below the first kept seq.
             StoreError: the store could not be read.
         """
+        await self._fetch()
         if self._place == len(self._page):
-            await self._fetch()
-            if not self._page:
-                raise StopAsyncIteration
+            raise StopAsyncIteration
         event = self._page[self._place]
         self._place += 1
         return event
@@ -66,20 +66,23 @@ class Events:
             EventsPrunedError: they lie below the first kept seq.
             StoreError: the store could not be read.
         """
-        if self._place == len(self._page):
-            await self._fetch()
+        await self._fetch()
         rest = self._page[self._place :] if self._place else self._page
         self._place = len(self._page)
         return rest
 
     async def _fetch(self) -> None:
-        self._page, self._place = [], 0
-        if not self._ended:
+        while self._place == len(self._page) and not self._ended:
+            taken = self._pages_taken
             page = await self._next_page(self._after_seq)
+            if self._pages_taken != taken:
+                # Of several tasks that share a reader another was faster: this page was given.
+                continue
+            self._pages_taken += 1
             self._ended = len(page) < self._page_events
             if page:
                 self._after_seq = page[-1].seq
-            self._page = page
+            self._page, self._place = page, 0
 
     async def list(self) -> list[WorkflowEvent]:
         """Read the rest into memory.
