@@ -455,3 +455,108 @@ def test_kinds_are_inputs_commands_or_neither():
         EventKind
     ) - set(RECORD_BY_KIND)
     assert json([1]) == b"[1]"
+
+
+# -- the line that is told --
+
+
+async def _in_a_task(function, *args):
+    async with workflow.open_nursery() as nursery:
+        nursery.start_soon(function, *args)
+
+
+DIRECTLY = {
+    "activity": lambda: _in_a_task(workflow.activity, charge, "B", 1),
+    "child": lambda: _in_a_task(workflow.child, child, 1),
+    "sleep": lambda: _in_a_task(workflow.sleep, 5),
+    "an unknown activity": lambda: _in_a_task(workflow.activity, pay_less, {}),
+    "a task within a task": lambda: _in_a_task(_in_a_task, workflow.activity, charge, "B", 1),
+}
+chosen = []
+
+
+@workflow.define(name="order")
+async def starts_directly(name: str) -> str:
+    await DIRECTLY[chosen[-1]]()
+    return name
+
+
+@pytest.mark.parametrize("name", DIRECTLY)
+def test_a_function_of_ours_that_is_a_task_by_itself_is_blamed_on_the_line_of_its_nursery(name):
+    """No frame of the user's is below it; further out stands whoever drives the workflow."""
+    chosen.append(name)
+    with pytest.raises((NondeterminismError, WorkflowHeldError)) as told:
+        replay(starts_directly, history().log)
+    where = getattr(told.value, "where", None) or str(told.value)
+    line = int(where.partition("test_execution_replay_check.py:")[2].partition(":")[0])
+    nursery = _in_a_task.__code__.co_firstlineno + 1
+
+    assert nursery <= line <= nursery + 1
+
+
+@workflow.define
+async def careless() -> str:
+    try:
+        await _in_a_task(workflow.activity, print)
+    except ExceptionGroup as group:
+        return str(group.exceptions[0])
+    return ""
+
+
+def test_the_words_of_such_an_error_do_not_tell_who_drives_the_workflow():
+    """They reach the log; the runner that wrote them is another file than the test that replays it."""
+    assert Driven(careless).result.startswith(f"{__file__}:{_in_a_task.__code__.co_firstlineno + 1}:")
+
+
+WRONG_INPUTS = {
+    "an answer to nothing": (2, b'{"seq":3,"result":"a"}'),
+    "other timers": (4, b'{"timers":[3]}'),
+}
+
+
+@pytest.mark.parametrize(("place", "payload"), WRONG_INPUTS.values(), ids=WRONG_INPUTS)
+def test_an_input_that_cannot_be_is_told_with_the_line_that_waits(place, payload):
+    log = history().log
+    log[place] = WorkflowEvent(log[place].seq, log[place].timestamp, log[place].kind, payload)
+    with pytest.raises(NondeterminismError) as told:
+        replay(original, log)
+
+    assert "test_execution_replay_check.py:" in told.value.where
+
+
+# -- rules and records that are not ours --
+
+
+@pytest.mark.parametrize("rule_set", [0, 2])
+def test_a_log_by_other_rules_is_held(rule_set):
+    """By other rules the same inputs lead to other commands; guessing would part the two histories."""
+    log = history().log
+    payload = log[0].payload.replace(b'{"rule_set":1', b'{"rule_set":%d' % rule_set)
+    log[0] = WorkflowEvent(1, log[0].timestamp, log[0].kind, payload)
+    with pytest.raises(WorkflowHeldError, match=f"rule set {rule_set}"):
+        replay(original, log)
+
+
+@workflow.define(name="order")
+async def patched_order(name: str) -> str:
+    try:
+        workflow.patched("tax")
+    except Exception:  # noqa: BLE001  # what it must not get by with
+        return "caught"
+    return name
+
+
+@pytest.mark.parametrize("payload", [b'{"id":5}', b"{}", b"\xff"])
+def test_a_patchs_mark_that_no_engine_writes_is_corruption(payload):
+    log = Driven(patched_order, "A").log
+    log[1] = WorkflowEvent(2, log[1].timestamp, log[1].kind, payload)
+    with pytest.raises(CorruptStoreError, match="seq 2: PATCHED of a durable workflow"):
+        replay(patched_order, log)
+
+
+def test_a_seed_that_no_engine_writes_is_corruption():
+    log = history().log
+    payload = log[0].payload.replace(b'"seed":"', b'"seed":"x')
+    log[0] = WorkflowEvent(1, log[0].timestamp, log[0].kind, payload)
+    with pytest.raises(CorruptStoreError, match="seq 1: WORKFLOW_STARTED of a durable workflow"):
+        replay(original, log)

@@ -14,10 +14,12 @@ from treadle.engine import machines
 from treadle.engine.api.handlers import run_update
 from treadle.engine.arguments import decode_arguments
 from treadle.engine.carrying import STATUS_BY_KIND
+from treadle.engine.driver.tasks import line_of_task
 from treadle.engine.failures import failure_of
 from treadle.engine.inputs import ParentLink
 from treadle.engine.pending import Attempts, PendingUpdate
 from treadle.engine.records import (
+    RULE_SET,
     ActivityAttemptFailed,
     ActivityCompleted,
     ActivityFailed,
@@ -31,6 +33,7 @@ from treadle.engine.records import (
     TimerFired,
     UpdateAccepted,
     decode_record,
+    unreadable,
 )
 from treadle.engine.run import HostedScheduler, Run
 from treadle.engine.signals import SignalQueue
@@ -80,14 +83,14 @@ def begin_run(execution: Execution, record: RunStarted, seq: int) -> None:
 
 def _started(execution: Execution, event: WorkflowEvent) -> None:
     record = decode_record(event, RunStarted)
-    _check_name(execution, event, record)
+    _check_run(execution, event, record)
     begin_run(execution, record, event.seq)
 
 
 def _continued(execution: Execution, event: WorkflowEvent) -> None:
     """Replay begins at a CONTINUED: what would have been left of the run before comes with it."""
     record = decode_record(event, RunStarted)
-    _check_name(execution, event, record)
+    _check_run(execution, event, record)
     signals = _carried(execution, event, record)
     begin_run(execution, record, event.seq)
     for signal in signals:
@@ -110,7 +113,19 @@ def _carried(execution: Execution, event: WorkflowEvent, record: RunStarted) -> 
     return signals
 
 
-def _check_name(execution: Execution, event: WorkflowEvent, record: RunStarted) -> None:
+def _check_run(execution: Execution, event: WorkflowEvent, record: RunStarted) -> None:
+    if record.rule_set != RULE_SET:
+        # By other rules the same inputs lead to other commands, and not all of them would be noticed.
+        raise execution.hold(
+            f"workflow {execution.workflow_id!r}, seq {event.seq}: this treadle replays logs of rule set"
+            f" {RULE_SET}, got one of rule set {record.rule_set}; run it with the version of treadle that has"
+            " written it",
+            reason=f"its log follows rule set {record.rule_set}, and this treadle knows {RULE_SET}",
+        )
+    try:
+        bytes.fromhex(record.seed)
+    except ValueError as error:
+        raise unreadable(event, error) from error
     if record.name != execution.definition.name:
         raise execution.journal.diverged(
             "the log is of another workflow",
@@ -175,7 +190,7 @@ def _timer_fired(execution: Execution, event: WorkflowEvent) -> None:
             "other timers are due than its log says",
             event,
             actual=f"timers {[seq for _, seq in due]} are due",
-            where=None,
+            where=main_line(execution),
         )
     fired = set(record.timers)
     for scope in [scope for scope, seq in run.timer_of.items() if seq in fired]:
@@ -272,8 +287,21 @@ def _unexpected(execution: Execution, event: WorkflowEvent, seq: int) -> Treadle
         f"the log answers seq {seq}, which the code has not begun",
         event,
         actual="nothing that it could be the answer to",
-        where=None,
+        where=main_line(execution),
     )
+
+
+def main_line(execution: Execution) -> str:
+    """Tell the line at which the workflow's main task stands, for what no other line is to blame.
+
+    Args:
+        execution: the workflow.
+
+    Returns:
+        ``file:line``; where its code begins when main has ended.
+    """
+    main = execution.run.scheduler.main_task
+    return execution.definition.code_place if main is None or main._coro is None else line_of_task(main)
 
 
 def misplaced(execution: Execution, event: WorkflowEvent) -> CorruptStoreError:

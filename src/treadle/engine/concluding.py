@@ -15,7 +15,7 @@ from msgspec import Raw
 from treadle.engine.arguments import encode_result
 from treadle.engine.commands import cancel_child
 from treadle.engine.driver import Cancelled, CancelScope, Raised, Returned
-from treadle.engine.driver.whereabouts import line_of
+from treadle.engine.driver.tasks import line_of_task
 from treadle.engine.failures import Failure, failure_of
 from treadle.engine.records import (
     RULE_SET,
@@ -100,7 +100,7 @@ def _has_changed(execution: Execution, scope: CancelScope) -> bool:
 def _line(execution: Execution, scope: CancelScope) -> str:
     """The line where the task stands that has entered a scope."""
     task = scope._task
-    return execution.definition.code_place if task is None or task._coro is None else line_of(task._coro)
+    return execution.definition.code_place if task is None or task._coro is None else line_of_task(task)
 
 
 # -- the end of main -----------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from treadle.engine.definitions import WorkflowDefinition
 from treadle.engine.differences import DecodeValue, Difference, Drift, describe, differences
 from treadle.engine.driver import Evicted, current_line
 from treadle.engine.driver.tasks import RUNNING
+from treadle.engine.driver.whereabouts import UNKNOWN
 from treadle.engine.records import CLOSING_KINDS, COMMAND_KINDS, Patched, unreadable
 from treadle.errors import CorruptStoreError, InvalidValueError, NondeterminismError, WorkflowHeldError
 from treadle.events import PAYLOAD_SIZE_BYTES_MAX, EventKind, WorkflowEvent, trusted_event
@@ -202,10 +203,18 @@ class Journal:
         """
         while self.position < self.end:
             event = self.history[self.position]
-            if event.kind is not _PATCHED or not _is_passed_over(event.payload, patch_id):
+            if event.kind is not _PATCHED or not self._is_passed_over(event, patch_id):
                 return event
             self.take()
         return None
+
+    def _is_passed_over(self, event: WorkflowEvent, patch_id: str | None) -> bool:
+        try:
+            patch = _patch(event.payload)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            self.broken = unreadable(event, error)
+            raise self.broken from error
+        return patch.deprecated and patch.id != patch_id
 
     def take(self) -> WorkflowEvent:
         """Go past the event that `peek` shows; for commands whose content the log decides."""
@@ -389,7 +398,8 @@ class Journal:
         """The line to blame: the one given, the one that runs, or where the code begins."""
         if where is not None:
             return where if isinstance(where, str) else where()
-        return self._definition.code_place if RUNNING.get() is None else current_line()
+        found = UNKNOWN if RUNNING.get() is None else current_line()
+        return self._definition.code_place if found == UNKNOWN else found
 
     def _too_large(self, kind: EventKind, payload: bytes, where: Where) -> InvalidValueError:
         return InvalidValueError(
@@ -407,11 +417,6 @@ class Journal:
             workflow_id=self.workflow_id,
             reason="the run has grown over its limits",
         )
-
-
-def _is_passed_over(payload: bytes, patch_id: str | None) -> bool:
-    patch = _patch(payload)
-    return patch.deprecated and patch.id != patch_id
 
 
 def _patch(payload: bytes) -> Patched:

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from treadle.engine.applying import APPLY, misplaced
+from treadle.engine.applying import APPLY, main_line, misplaced
 from treadle.engine.concluding import conclude
 from treadle.engine.driver import StuckError
-from treadle.engine.driver.whereabouts import line_of
 from treadle.engine.records import COMMAND_KINDS, UNSEEN_KINDS, ActivityCompleted, unreadable
 from treadle.engine.status import Status
 from treadle.errors import InternalError
@@ -61,7 +60,7 @@ def _replay_one(execution: Execution) -> None:
     if kind not in UNSEEN_KINDS:
         execution.settle()
     if journal.position < journal.end and journal.history[journal.position].kind in COMMAND_KINDS:
-        journal.check_finished(_main_line(execution))
+        journal.check_finished(main_line(execution))
 
 
 def _replay_results(execution: Execution, end: int) -> None:
@@ -97,12 +96,6 @@ def _replay_results(execution: Execution, end: int) -> None:
             execution.settle()
         position = journal.position
         if position < known and history[position].kind in COMMAND_KINDS:
-            journal.check_finished(_main_line(execution))
+            journal.check_finished(main_line(execution))
         if execution.run is not run:
             return
-
-
-def _main_line(execution: Execution) -> str:
-    main = execution.run.scheduler.main_task
-    coro = None if main is None else main._coro
-    return execution.definition.code_place if coro is None else line_of(coro)

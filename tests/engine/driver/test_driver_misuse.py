@@ -74,6 +74,21 @@ def test_outside_workflow_code_a_function_says_so_and_names_the_line(call):
     assert "outside" in str(caught.value)
 
 
+async def _never():
+    return False
+
+
+@pytest.mark.parametrize("predicate", [_never, Event().wait])
+def test_a_predicate_that_would_have_to_be_awaited_is_refused(predicate):
+    """What it returns is never false: the wait would be over at once."""
+
+    async def main():
+        await wait_until(predicate)
+
+    with pytest.raises(MisuseError, match=f"{__file__}:.*wait_until\\(\\) takes a plain function"):
+        drive(main)
+
+
 # -- foreign awaits --
 
 

@@ -51,6 +51,7 @@ from treadle.engine.driver.tasks import (
     Task,
     checkpoint,
     checkpoint_if_cancelled,
+    current_line,
     current_scheduler,
     current_task,
     park,
@@ -67,7 +68,6 @@ from treadle.engine.driver.timeouts import (
     sleep_until,
 )
 from treadle.engine.driver.waiting import Event, EventStatistics, wait_until
-from treadle.engine.driver.whereabouts import current_line
 
 __all__ = [
     "TASK_STATUS_IGNORED",

@@ -11,10 +11,11 @@ tasks with what happened outside, and calls `run`. The same calls in the same or
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import Context, copy_context
 from functools import partial
+from inspect import isawaitable
 from typing import Any
 
 from treadle.engine.driver.descent import DEADLINE_PASSED, depth_of
@@ -25,8 +26,8 @@ from treadle.engine.driver.outcomes import Raised, Returned
 from treadle.engine.driver.scopes import CancelScope, make_root_scope
 from treadle.engine.driver.stacks import TaskStack, stack_of
 from treadle.engine.driver.starting import coroutine_of
-from treadle.engine.driver.tasks import RUNNING, TURN, Task, deliver, misuse
-from treadle.engine.driver.whereabouts import line_of
+from treadle.engine.driver.tasks import RUNNING, TURN, Task, deliver, line_of_task, misuse
+from treadle.engine.driver.whereabouts import DRIVING
 from treadle.errors import InternalError, UsageError
 
 _IDLE, _RUNNING, _EVICTED = range(3)
@@ -225,7 +226,7 @@ class Scheduler:
     def _stuck(self, task: Task) -> StuckError:
         return StuckError(
             f"workflow code took {self._steps_max} steps in a row without waiting for anything from outside; "
-            f"next would be {task!r} at {line_of(task._coro)}; wait for an activity, a signal or a timer"
+            f"next would be {task!r} at {line_of_task(task)}; wait for an activity, a signal or a timer"
         )
 
     def _go_on(self, task: Task, message: object) -> None:
@@ -236,8 +237,8 @@ class Scheduler:
         coro, resume = task._coro, task._resume
         kind = f"{type(message).__module__}.{type(message).__qualname__}"
         error = ForeignAwaitError(
-            f"{line_of(coro)}: workflow code awaited {kind}, which is not treadle's and would be gone at the "
-            "next replay; await only what treadle.workflow offers, and put other waits into an activity"
+            f"{line_of_task(task)}: workflow code awaited {kind}, which is not treadle's and would be gone "
+            "at the next replay; await what treadle.workflow offers, and put other waits into an activity"
         )
 
         def throw(_: object) -> object:
@@ -254,8 +255,10 @@ class Scheduler:
             if task not in predicates:
                 continue  # a predicate before cancelled it
             try:
-                is_true = task._context.run(predicate)
-            except Exception as error:  # noqa: BLE001 -- it belongs to the task that waits
+                is_true = task._context.run(_answer, predicate)
+            except KeyboardInterrupt:
+                raise  # as in `_run`
+            except BaseException as error:  # noqa: BLE001 -- it belongs to the task that waits
                 predicates.pop(task, None)
                 self.resume_error(task, error)
                 return True
@@ -408,6 +411,18 @@ class Scheduler:
         return tuple(stack_of(task) for task in self.children)
 
 
+def _answer(predicate: Callable[[], object]) -> object:
+    found = predicate()
+    if found and isawaitable(found):
+        if isinstance(found, Coroutine):
+            found.close()  # or it would complain that nobody has awaited it
+        raise misuse(
+            "wait_until() takes a plain function, got one that returned something to await, which would "
+            "always count as true; look at variables, and wait for them to change"
+        )
+    return found
+
+
 def _below(error: BaseException) -> Any:
     """The traceback without the scheduler's own frame."""
     return None if error.__traceback__ is None else error.__traceback__.tb_next
@@ -415,3 +430,6 @@ def _below(error: BaseException) -> Any:
 
 def _by_time_and_depth(row: tuple[int, int, CancelScope]) -> tuple[int, int]:
     return row[0], row[1]
+
+
+DRIVING.add(Scheduler._run.__code__)

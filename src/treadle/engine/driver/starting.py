@@ -6,8 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from inspect import isawaitable, iscoroutine
 from typing import Any
 
-from treadle.engine.driver.tasks import RUNNING, Task
-from treadle.engine.driver.whereabouts import current_line
+from treadle.engine.driver.tasks import RUNNING, Task, current_line
 from treadle.errors import UsageError
 
 

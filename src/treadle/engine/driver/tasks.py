@@ -19,7 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from treadle.engine.driver.errors import Cancelled, MisuseError
-from treadle.engine.driver.whereabouts import current_line
+from treadle.engine.driver.whereabouts import UNKNOWN, calling_line, line_of
 from treadle.errors import UsageError
 
 if TYPE_CHECKING:
@@ -73,6 +73,40 @@ class Task:
         # The context leads back to the task; without this every task would wait for the garbage collector.
         self._context = self._coro = self._resume = self._value = self._error = None
         self._abort = self._waiting_for = self._nurseries = self._locks = None
+
+
+def line_of_task(task: Task) -> str:
+    """Name the line of user code at which a task stands.
+
+    A task may run a function of ours alone, as ``nursery.start_soon(workflow.sleep, 5)`` makes it: then the
+    line is that of the task whose nursery it is in.
+
+    Args:
+        task: a task.
+
+    Returns:
+        ``file:line``.
+    """
+    above: Task | None = task
+    while above is not None and above._coro is not None:
+        found = line_of(above._coro)
+        if found != UNKNOWN:
+            return found
+        above = getattr(above._family, "parent_task", None)
+    return UNKNOWN
+
+
+def current_line() -> str:
+    """Name the line of the code that called into the engine.
+
+    Returns:
+        ``file:line``.
+    """
+    found = calling_line()
+    if found is not None:
+        return found
+    task = RUNNING.get()
+    return UNKNOWN if task is None else line_of_task(task)
 
 
 def outside(what: str) -> UsageError:

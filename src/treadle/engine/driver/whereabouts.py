@@ -8,10 +8,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, Final
 
 _ENGINE = str(Path(__file__).parent.parent)
 _CONTEXTLIB = contextlib.__file__
+UNKNOWN: Final = "an unknown line"
+DRIVING: Final[set[CodeType]] = set()
+"""The functions that take the steps of tasks: what calls them is no code of the workflow's."""
 _FOREIGN = {"anyio", "asyncio", "curio", "outcome", "sniffio", "trio"}
 
 
@@ -20,16 +23,18 @@ def is_ours(code: CodeType) -> bool:
     return code.co_filename.startswith(_ENGINE) or code.co_filename == _CONTEXTLIB
 
 
-def current_line() -> str:
+def calling_line() -> str | None:
     """Name the line of the code that called into the engine.
 
     Returns:
-        ``file:line``.
+        ``file:line``; None when the engine was not called, but runs in a task of its own.
     """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and is_ours(frame.f_code):
+        if frame.f_code in DRIVING:
+            return None  # further out is whoever drives the workflow, here one and on replay another
         frame = frame.f_back
-    return "an unknown line" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    return UNKNOWN if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 def line_in(code: CodeType | None, instruction: int) -> str:
@@ -43,7 +48,7 @@ def line_in(code: CodeType | None, instruction: int) -> str:
         ``file:line``.
     """
     if code is None:
-        return "an unknown line"
+        return UNKNOWN
     lines = (line for start, end, line in code.co_lines() if start <= instruction < end and line)
     return f"{code.co_filename}:{next(lines, code.co_firstlineno)}"
 
@@ -95,4 +100,4 @@ def line_of(coro: Any) -> str:
             break
         if not is_ours(frame.f_code):
             found = frame
-    return "an unknown line" if found is None else f"{found.f_code.co_filename}:{found.f_lineno}"
+    return UNKNOWN if found is None else f"{found.f_code.co_filename}:{found.f_lineno}"
