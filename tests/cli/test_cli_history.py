@@ -6,6 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import trio
+
+from treadle import open_runtime
+from treadle.cli.durable.modules import load_code
 
 pytestmark = pytest.mark.usefixtures("shop")
 
@@ -271,6 +275,45 @@ def test_a_history_of_an_unfinished_workflow_may_be_compressed(treadle, running)
     treadle("log", "export", running("order", "A", 5), "-f", "o.jsonl.gz")
 
     assert treadle("replay", "o.jsonl.gz", "shop:order", "-o", "json").json["workflows"] == 1
+
+
+def test_an_extra_step_at_the_end_of_an_unfinished_history_is_shown(treadle, running, shop):
+    """A runner would take it for what a crash has cut off; who checks code wants to know of it."""
+    treadle("log", "export", running("order", "A", 5), "-f", "o.jsonl")
+    assert treadle("replay", "o.jsonl", "shop:order").code == 0
+
+    wait = '        decision = await workflow.signals("decision").receive()\n'
+    text = shop.read_text()
+    assert wait in text
+    _write(shop, text.replace(wait, f"        with workflow.move_on_after(60):\n    {wait}", 1))
+    ran = treadle("replay", "o.jsonl", "shop:order", "-o", "json")
+
+    assert ran.code == 4
+    (found,) = ran.json["divergences"]
+    assert found["log"].startswith("nothing more")
+    assert found["code"].startswith("TIMER_STARTED")
+    assert "shop.py:" in found["where"]
+
+
+def test_an_id_that_was_used_again_is_replayed_with_the_code_of_each_time(treadle):
+    async def main() -> None:
+        code = load_code("shop")
+        async with open_runtime(
+            "treadle.db", workflows=code.workflows, activities=code.activities
+        ) as runtime:
+            await (await runtime.start("nap", 0, id="twice")).result()
+            again = await runtime.start(
+                "echo", {"id": "A", "cents": 5}, id="twice", id_policy="allow_when_closed"
+            )
+            await again.result()
+
+    trio.run(main)
+    treadle("log", "export", "twice", "-f", "twice.jsonl")
+    for target in ("shop", "shop:nap", "shop:echo"):
+        ran = treadle("replay", "twice.jsonl", target, "-o", "json")
+
+        assert (ran.code, ran.json["workflows"]) == (0, 1), ran.err
+    assert treadle("replay", "twice.jsonl", "shop:order").code == 3
 
 
 @pytest.mark.usefixtures("history")

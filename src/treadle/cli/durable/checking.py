@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from treadle.cli.options import OutputFormat
 from treadle.cli.output import counted, show_facts
 from treadle.engine import Execution, Registry
 from treadle.engine.differences import Drift
+from treadle.engine.histories import lives_of, replay_whole
 from treadle.engine.records import RunStarted, is_engine_start
 from treadle.errors import NondeterminismError, WorkflowHeldError
 from treadle.events import WorkflowEvent
@@ -113,25 +114,34 @@ def _chunks(file: str) -> Iterator[bytes]:
 
 def _check(code: Code, wanted: Workflow | None, log: ImportedLog, chain: CodecChain, found: Found) -> None:
     events = [decoded(log.workflow_id, event, chain) for event in log.events]
-    definition = _definition(code, events)
-    if definition is None or (wanted is not None and definition.name != wanted.name):
-        found.skipped += 1
-        return
-    found.workflows += 1
-    found.events += len(events)
+    lives = [(_definition(code, life), life) for life in lives_of(events)]
+    known = [
+        (definition, life)
+        for definition, life in lives
+        if definition is not None and (wanted is None or definition.name == wanted.name)
+    ]
+    found.workflows += bool(known)
+    found.skipped += not known
+    for definition, life in known:
+        found.events += len(life)
+        _check_life(code, definition, log.workflow_id, life, found)
+
+
+def _check_life(
+    code: Code, definition: Workflow, workflow_id: str, events: Sequence[WorkflowEvent], found: Found
+) -> None:
     registry = Registry(code.workflows, code.activities)
-    execution = Execution(definition, log.workflow_id, registry, JsonConverter(), first_seq=events[0].seq)
+    execution = Execution(definition, workflow_id, registry, JsonConverter(), first_seq=events[0].seq)
     try:
-        execution.replay(events)
-        execution.finish_replay()
+        replay_whole(execution, events)
     except (NondeterminismError, WorkflowHeldError) as error:
         found.divergences.append(error)
         return
-    found.drifts += [(log.workflow_id, drift) for drift in execution.drifts]
+    found.drifts += [(workflow_id, drift) for drift in execution.drifts]
     execution.evict()
 
 
-def _definition(code: Code, events: list[WorkflowEvent]) -> Workflow | None:
+def _definition(code: Code, events: Sequence[WorkflowEvent]) -> Workflow | None:
     if not is_engine_start(events[0]):
         return None
     name = msgspec.json.decode(events[0].payload, type=RunStarted).name

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from typing import Any, Final
 
 import attrs
 
-from treadle.engine import ActivityDefinition, Drift, Execution, Status, WorkflowDefinition
+from treadle.engine import ActivityDefinition, Drift, Status, WorkflowDefinition
 from treadle.engine.execution import ExecutionLimits
-from treadle.engine.failures import process_lost_failure
-from treadle.engine.records import CLOSING_KINDS, ActivityAttemptFailed, encode_record
+from treadle.engine.histories import lives_of, replay_whole
 from treadle.errors import NondeterminismError, UsageError
 from treadle.events import EventKind, WorkflowEvent
 from treadle.payloads import Converter
 from treadle.testing.workflows.histories import History, read_history
 from treadle.testing.workflows.open_registry import Executions
 from treadle.testing.workflows.paranoia import portrait
-
-_END: Final = encode_record(ActivityAttemptFailed(0, 1, process_lost_failure(), 0))
-"""The payload of an event that changes nothing (no activity has seq 0) and ends the activation before it,
-so that a command which the log does not have is noticed where the code asks for it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -109,10 +104,14 @@ def _replayed(
 ) -> HistoryReplay:
     drifts: tuple[Drift, ...] = ()
     seen: HistoryReplay | None = None
-    for events in _lives(history.events):
+    for events in lives_of(history.events):
         execution = executions.make(workflow, history.workflow_id, events[0].seq)
         try:
-            _feed(execution, events, allow_cut=allow_cut)
+            if allow_cut:
+                execution.replay(events)
+                execution.finish_replay()
+            else:
+                replay_whole(execution, events)
             drifts += execution.drifts
             seen = HistoryReplay(
                 workflow_id=history.workflow_id,
@@ -132,49 +131,6 @@ def _replayed(
 
 
 _RUNS: Final = (EventKind.WORKFLOW_STARTED, EventKind.CONTINUED)
-
-
-def _lives(events: Sequence[WorkflowEvent]) -> Iterator[Sequence[WorkflowEvent]]:
-    """Cut a history where an id that had come to its end was started again."""
-    starts = [0] + [
-        place for place, event in enumerate(events) if place and event.kind is EventKind.WORKFLOW_STARTED
-    ]
-    for start, end in zip(starts, [*starts[1:], len(events)], strict=True):
-        yield events[start:end]
-
-
-def _feed(execution: Execution, events: Sequence[WorkflowEvent], *, allow_cut: bool) -> None:
-    last = events[-1]
-    if allow_cut or last.kind in CLOSING_KINDS:
-        execution.replay(events)
-        lacking = execution.finish_replay()
-        if lacking is not None and not allow_cut:
-            more = lacking.events[0]
-            raise _asks_for_more(
-                execution.workflow_id, more.seq, last, f"{more.kind.name} {more.payload.decode()}", None
-            )
-        return
-    end = WorkflowEvent(last.seq + 1, last.timestamp, EventKind.ACTIVITY_ATTEMPT_FAILED, _END)
-    try:
-        execution.replay([*events, end])
-        execution.finish_replay()
-    except NondeterminismError as error:
-        if error.seq != end.seq:
-            raise
-        raise _asks_for_more(execution.workflow_id, end.seq, last, error.actual, error.where) from None
-
-
-def _asks_for_more(
-    workflow_id: str, seq: int, last: WorkflowEvent, actual: str, where: str | None
-) -> NondeterminismError:
-    return NondeterminismError(
-        "the code asks for more than its log says it did",
-        workflow_id=workflow_id,
-        seq=seq,
-        expected=f"nothing more: it ends with the {last.kind.name} of seq {last.seq}",
-        actual=actual,
-        where=where,
-    )
 
 
 def _drifted(workflow_id: str, drifts: tuple[Drift, ...]) -> NondeterminismError:
