@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import decimal
 import json
 import math
 import os
@@ -13,6 +14,7 @@ import types
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,6 +43,57 @@ def refusal(call):
     with pytest.raises(ConversionError) as caught:
         call()
     return caught.value
+
+
+# -- classes with a mind of their own --
+
+
+@attrs.frozen
+class Picky:
+    problem: str = attrs.field()
+
+    @problem.validator
+    def _refuse(self, _attribute, problem):
+        if problem:
+            raise PROBLEMS[problem]
+
+
+PROBLEMS = {
+    type(error).__name__: error
+    for error in (
+        AssertionError("odd"),
+        KeyError("odd"),
+        decimal.InvalidOperation("odd"),
+        OSError("odd"),
+        ValueError("odd"),
+        ExceptionGroup("odd", [ValueError()]),
+    )
+}
+
+
+@pytest.mark.parametrize("annotation", [Picky, list[Picky], Picky | None])
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_whatever_a_class_raises_when_it_is_made_says_that_the_value_does_not_fit(problem, annotation):
+    value = {"problem": problem}
+    payload = CONVERTER.encode([value] if annotation == list[Picky] else value)
+
+    assert "odd" in refusal(lambda: CONVERTER.decode(payload, annotation)).reason
+
+
+@attrs.frozen
+class Slip:
+    kind: str = attrs.field()
+
+    @kind.validator
+    def _slip(self, _attribute, kind):
+        raise {"NameError": NameError, "AttributeError": AttributeError, "ImportError": ImportError}[kind]
+
+
+@pytest.mark.parametrize("error", [NameError, AttributeError, ImportError])
+def test_a_slip_in_a_class_leaves_as_itself(error):
+    """It is for code to be mended; as a value that does not fit it would fail a workflow for ever."""
+    with pytest.raises(error):
+        CONVERTER.decode(b'{"kind":"%s"}' % error.__name__.encode(), Slip)
 
 
 # -- there and back --

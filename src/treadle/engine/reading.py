@@ -15,7 +15,7 @@ from treadle.engine.api.host import READING
 from treadle.engine.arguments import decode_arguments
 from treadle.engine.failures import Failure, failure_of, query_failed_error
 from treadle.engine.run import Handler
-from treadle.errors import InvalidValueError, UsageError
+from treadle.errors import UsageError
 
 if TYPE_CHECKING:
     from treadle.engine.execution import Execution
@@ -44,7 +44,9 @@ def ask(execution: Execution, name: str, args_json: bytes) -> bytes:
     try:
         args, kwargs = decode_arguments(handler, args_json, execution.converter)
         return execution.converter.encode(look(execution, handler.function, args, kwargs))
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise  # the program is stopped, not this query
+    except BaseException as error:
         failure = failure_of(error, execution.converter)
         raise query_failed_error(failure, workflow_id=execution.workflow_id, query=name) from error
 
@@ -61,14 +63,14 @@ def validate(execution: Execution, handler: Handler, args_json: bytes) -> Failur
         Why not, or None.
     """
     try:
+        # Classes of the user's may raise anything when they are made; it says no more than that these
+        # arguments do not fit, and must not stop the workflow.
         args, kwargs = decode_arguments(handler, args_json, execution.converter)
-    except InvalidValueError as error:
-        return failure_of(error, execution.converter)
-    if handler.validator is None:
-        return None
-    try:
-        look(execution, handler.validator, args, kwargs)
-    except Exception as error:  # noqa: BLE001  # whatever it raises, that is its way to refuse
+        if handler.validator is not None:
+            look(execution, handler.validator, args, kwargs)
+    except KeyboardInterrupt:
+        raise  # the program is stopped, not this update
+    except BaseException as error:  # noqa: BLE001  # whatever it raises, that is its way to refuse
         return failure_of(error, execution.converter)
     return None
 
@@ -94,7 +96,7 @@ def look(
     name = getattr(function, "__qualname__", type(function).__name__)
     try:
         value = copy_context().run(_called, execution, function, args, kwargs)
-    except Exception:
+    except BaseException:
         if scheduler._ready or scheduler.deadline_changes:
             execution.spoil()  # whatever it raised, it has changed something before
         raise

@@ -29,6 +29,8 @@ ANNOTATIONS_MAX: Final = 4_096
 
 _ENCODE_ERRORS = (TypeError, ValueError, OverflowError, UnicodeEncodeError, RecursionError, AttributeError)
 _DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError)
+_SLIPS = (NameError, AttributeError, ImportError)
+"""Of code that is to be mended: they leave as they are, because they hold a workflow and do not fail it."""
 
 _encoder = msgspec.json.Encoder(order="deterministic")
 _encode = _encoder.encode
@@ -173,6 +175,10 @@ class JsonConverter:
             raise _not_as_annotated(payload, decoder, error) from None
         except _DECODE_ERRORS as error:
             raise _no_document(error) from error
+        except _SLIPS:
+            raise
+        except Exception as error:
+            raise _made_badly(error) from error
 
     def reader(self, annotation: Any) -> Callable[[Any], Any]:
         """Give a function that decodes values of one annotation in half the time, errors left as they come.
@@ -296,9 +302,18 @@ def _not_as_annotated(
 def _decode_problem(decoder: msgspec.json.Decoder[Any], document: Any) -> str | None:
     try:
         decoder.decode(_encode(document))
-    except msgspec.ValidationError as error:
+    except Exception as error:  # noqa: BLE001  # a second thing that is wrong must not hide the first
         return str(error)
     return None
+
+
+def _made_badly(error: Exception) -> ConversionError:
+    reason = f"{type(error).__name__}: {error}"
+    return ConversionError(
+        f"a stored value is what its annotation says, got one that its class refuses: {reason}",
+        path=(),
+        reason=reason,
+    )
 
 
 def _no_document(error: Exception) -> InvalidValueError:

@@ -87,6 +87,7 @@ class Runtime:
         self._body_scope: trio.CancelScope | None = None
         self._background_scope = trio.CancelScope(shield=True)
         self._failure: TreadleError | None = None
+        self._background_ended = False
         self._starter: trio.lowlevel.Task | None = None
         self._started = False
 
@@ -277,9 +278,10 @@ class Runtime:
             except Exception as error:  # noqa: BLE001  # told to the body's owner as our bug
                 self._failure = InternalError(f"the runtime's own task failed, please report: {error!r}")
                 self._failure.__cause__ = error
-                # Nobody is left who could take or write anything.
-                self._supervisor.closing = True
                 body.cancel()
+            finally:
+                # Also after Ctrl-C in one of its tasks: nobody is left who could take or write anything.
+                self._supervisor.closing = self._background_ended = True
 
     def _fail(self, error: TreadleError) -> None:
         """End the block with an error: the runner can do nothing more."""
@@ -306,7 +308,7 @@ class Runtime:
         finally:
             self._supervisor.closing = True
         try:
-            if self._failure is None:
+            if self._failure is None and not self._background_ended:
                 with trio.move_on_after(self.config.close_timeout_seconds, shield=True):
                     await self._supervisor.wait_quiet()
         finally:

@@ -159,6 +159,36 @@ async def test_arguments_that_do_not_fit_are_refused_at_the_call(opened):
             await runtime.workflow("a").status()
 
 
+@pytest.mark.parametrize("place", ["sqlite"], indirect=True)  # what two processes can share
+@pytest.mark.parametrize("args", [(), (5,), (["a"], "too many"), ([1],)])
+async def test_arguments_from_a_process_without_the_code_are_judged_by_the_runner(
+    autojump_clock, opened, args
+):
+    """It has the annotations; what does not fit must not use the id up."""
+    async with opened(FLOWS, [price]) as runtime, opened() as outside:
+        with pytest.raises(InvalidValueError, match="of workflow 'buy' do"):
+            await outside.start("buy", *args, id="order-1")
+        with pytest.raises(WorkflowNotFoundError):
+            await runtime.workflow("order-1").status()
+
+        assert await (await outside.start("buy", ["a"], id="order-1")).result() == [
+            {"name": "a", "cents": 100}
+        ]
+
+
+@pytest.mark.parametrize("args", [(), (5,)])
+async def test_a_start_that_waits_for_a_runner_and_does_not_fit_leaves_nothing_either(
+    autojump_clock, opened, args
+):
+    async with opened() as outside:
+        await outside.start("buy", *args, id="order-1")
+    async with opened(FLOWS, [price]) as runtime:
+        with pytest.raises(WorkflowNotFoundError):
+            await runtime.workflow("order-1").query("anything")
+
+        assert await (await runtime.start(buy, [], id="order-1")).result() == []
+
+
 async def test_a_slip_in_the_first_step_starts_nothing(opened):
     async with opened(FLOWS) as runtime:
         with pytest.raises(WorkflowHeldError, match="nothing_like_this"):

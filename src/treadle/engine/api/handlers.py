@@ -9,6 +9,7 @@ from msgspec import Raw
 
 from treadle.engine import machines
 from treadle.engine.arguments import decode_arguments
+from treadle.engine.driver import Evicted
 from treadle.engine.failures import Failure, failure_of
 from treadle.engine.pending import PendingUpdate
 from treadle.engine.records import NOTHING, UpdateCompleted, encode_record
@@ -29,12 +30,14 @@ async def run_update(execution: Execution, update: PendingUpdate, handler: Handl
         args: its arguments, a JSON array.
     """
     result, failure = NOTHING, None
-    with update.scope as scope:
-        try:
+    try:
+        with update.scope:
             result = Raw(execution.converter.encode(await _called(execution, handler, args)))
-        except Exception as error:  # noqa: BLE001  # its failure is the update's, not the workflow's
-            failure = failure_of(error, execution.converter)
-    if scope.cancelled_caught:
+    except (KeyboardInterrupt, GeneratorExit, Evicted):
+        raise  # not its own: the program is stopped, or the workflow leaves memory
+    except BaseException as error:  # noqa: BLE001  # its failure is the update's, not the workflow's
+        failure = failure_of(error, execution.converter)
+    if update.scope.cancelled_caught:
         failure = Failure("Cancelled", "the workflow was cancelled while it carried out the update")
     _complete(execution, update, result, failure)
 

@@ -421,9 +421,11 @@ class Attempts:
         except _MisfitError as error:
             failure = failure_of(error.misfit, self.converter)
             outcome = Failed(msgspec.structs.replace(failure, non_retryable=True))
-        except Exception as error:
+        except BaseException as error:
             if has_ended:
-                raise  # ours: whatever a user's function raises is its outcome
+                raise  # no attempt is under way: it is not a user's function that has raised it
+            if (foreign := _not_its_own(error)) is not None:
+                raise foreign from None
             names = attempt.options.retry.non_retryable_names
             outcome = Failed(failure_of(error, self.converter, non_retryable=names))
         if self._closing or (type(outcome) is not Completed and trio.current_effective_deadline() == -inf):
@@ -506,6 +508,17 @@ class Attempts:
     def stop(self) -> None:
         """Take nothing on any more, and let nothing that ends be heard."""
         self._closing = True
+
+
+def _not_its_own(error: BaseException) -> BaseException | None:
+    """Tell what of an error only passes through a user's function: a cancellation, Ctrl-C, its being dropped.
+
+    All the rest is the function's doing, `SystemExit` too: one activity does not end all the others.
+    """
+    passing = (trio.Cancelled, KeyboardInterrupt, GeneratorExit)
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(passing)
+    return error if isinstance(error, passing) else None
 
 
 class _MisfitError(Exception):

@@ -40,6 +40,21 @@ class ForeignScopeError(Exception):
         self.nurseries = nurseries
 
 
+class StrayError(Exception):
+    """Workflow code has let out what is no `Exception`, such as the `SystemExit` of a class it decodes.
+
+    Args:
+        error: what.
+
+    Attributes:
+        error: what.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(f"{type(error).__name__}: {error}")
+        self.error = error
+
+
 class Stage:
     """Takes turns.
 
@@ -94,6 +109,7 @@ class Stage:
 
         Raises:
             ForeignScopeError: the code has left something of Trio's open.
+            StrayError: the function has raised what is no `Exception` and would end the whole runtime.
             Exception: whatever the function raises.
         """
         task = trio.lowlevel.current_task()
@@ -102,6 +118,10 @@ class Stage:
             return self._guard_alone(function, *args)
         try:
             return function(*args)
+        except (Exception, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            raise StrayError(error) from error
         finally:
             if open_on(task) != open_before:
                 self._spoilt = True
@@ -117,8 +137,10 @@ class Stage:
             with trio.CancelScope():  # noqa: ASYNC100  # its end tells what was left open inside
                 try:
                     result.append(function(*args))
-                except Exception as raised:  # noqa: BLE001  # told apart from what the scope's end raises
-                    error = raised
+                except KeyboardInterrupt:
+                    raise
+                except BaseException as raised:  # noqa: BLE001  # told apart from what the scope's end raises
+                    error = raised if isinstance(raised, Exception) else StrayError(raised)
         except RuntimeError:
             self._spoilt = True
             raise ForeignScopeError(tuple(task.child_nurseries[nurseries:])) from error

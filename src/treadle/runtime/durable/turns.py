@@ -28,8 +28,10 @@ from treadle.engine import (
     Update,
     terminate,
 )
+from treadle.engine.arguments import decode_arguments
 from treadle.engine.failures import process_lost_failure
 from treadle.errors import (
+    InvalidValueError,
     TreadleError,
     WorkflowHeldError,
     WorkflowNotHereError,
@@ -38,7 +40,7 @@ from treadle.events import WorkflowEvent
 from treadle.log import root_digest
 from treadle.runtime.durable import refusing
 from treadle.runtime.durable.instance import AnyOffer, Ask, Decided, Instance, Offer, Phase, StartOffer
-from treadle.runtime.durable.stage import ForeignScopeError
+from treadle.runtime.durable.stage import ForeignScopeError, StrayError
 from treadle.runtime.durable.wire import (
     HELD,
     REPLIES,
@@ -222,32 +224,51 @@ class Turns:
             self._runner.look_again(instance.workflow_id)
         while instance.offers:
             offer = instance.offers.pop(0)
-            if type(offer) is StartOffer and self._may_begin(instance, offer):
-                if decided.writes:
-                    instance.offers.insert(0, offer)
-                    break
-                self._begin(instance, offer)
-                return
-            if type(offer) is StartOffer and offer.definition is None:
-                error: TreadleError = refusing.unknown_code(instance.workflow_id, offer.name)
-            elif type(offer) is StartOffer and instance.phase is Phase.CLOSED:
-                error = refusing.exists(instance.workflow_id, running=False)
-            else:
-                error = refusing.nobody_there(instance)
-            self._refuse(instance, offer, error, decided)
+            error = self._refusal(instance, offer)
+            if error is not None:
+                self._refuse(instance, offer, error, decided)
+                continue
+            if decided.writes:
+                instance.offers.insert(0, offer)
+                break
+            assert type(offer) is StartOffer  # noqa: S101  # everything else was refused
+            self._begin(instance, offer)
+            return
         if decided.writes:
             self._runner.flights.send(instance, decided)
 
-    def _may_begin(self, instance: Instance, offer: StartOffer) -> bool:
-        if offer.definition is None or instance.phase is Phase.PLAIN:
-            return False
-        return instance.phase is not Phase.CLOSED or offer.policy == "allow_when_closed"
+    def _misfit(self, offer: StartOffer) -> TreadleError | None:
+        """Tell what is wrong with arguments from a process that may not have the code to judge them by.
+
+        A start here was judged by its caller. A child's parent has made its arguments with the child's own
+        definition; where that has changed meanwhile, the child fails and its parent is told.
+        """
+        if offer.message is None or offer.parent is not None or offer.definition is None:
+            return None
+        try:
+            self._guard(decode_arguments, offer.definition, offer.args_json, self._runner.converter)
+        except InvalidValueError as error:
+            return error
+        except Exception:  # noqa: BLE001  # a slip in the code: it is met again, and holds the workflow
+            return None
+        return None
+
+    def _refusal(self, instance: Instance, offer: AnyOffer) -> TreadleError | None:
+        if type(offer) is not StartOffer:
+            return refusing.nobody_there(instance)
+        if offer.definition is None:
+            return refusing.unknown_code(instance.workflow_id, offer.name)
+        if instance.phase is Phase.PLAIN:
+            return refusing.nobody_there(instance)
+        if instance.phase is Phase.CLOSED and offer.policy != "allow_when_closed":
+            return refusing.exists(instance.workflow_id, running=False)
+        return self._misfit(offer)
 
     def _begin(self, instance: Instance, offer: StartOffer) -> None:
         runner, now_ns = self._runner, self._wall_time_ns()
         if instance.phase is not Phase.CLOSED:
             instance.next_seq, instance.digest = 1, root_digest(instance.workflow_id)
-        assert offer.definition is not None  # noqa: S101  # the pair of _may_begin()
+        assert offer.definition is not None  # noqa: S101  # the pair of _refusal()
         execution = runner.execution(offer.definition, instance.workflow_id, first_seq=instance.next_seq)
         inputs: list[Any] = [Start(offer.args_json, offer.seed, offer.parent)]
         if offer.signal is not None:
@@ -577,7 +598,7 @@ def _is_news(execution: Execution, given: AttemptFailed) -> bool:
 def _reason_of(error: Exception) -> str:
     if isinstance(error, WorkflowHeldError):
         return error.reason
-    return str(error) if isinstance(error, TreadleError) else f"{type(error).__name__}: {error}"
+    return str(error) if isinstance(error, TreadleError | StrayError) else f"{type(error).__name__}: {error}"
 
 
 def _name_in(offers: Sequence[AnyOffer]) -> str:
