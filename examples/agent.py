@@ -8,12 +8,22 @@ tools are small; nothing needs a network.
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any
 
 import attrs
 import trio
 
-from treadle import ActivityError, EventKind, WorkflowHandle, activity, open_runtime, workflow
+from treadle import (
+    ActivityError,
+    EventKind,
+    WorkflowClosedError,
+    WorkflowExistsError,
+    WorkflowHandle,
+    activity,
+    open_runtime,
+    workflow,
+)
 
 
 @attrs.frozen
@@ -123,19 +133,23 @@ async def asked(handle: WorkflowHandle) -> None:
 async def main() -> None:
     """Ask, stop in the middle, go on, look at the conversation."""
     async with open_runtime("agent.db", workflows=WORKFLOWS, activities=ACTIVITIES) as runtime:
-        handle = await runtime.start(agent, "How many wheels do our lorries have?", id="question-1")
+        try:
+            handle = await runtime.start(agent, "How many wheels do our lorries have?", id="question-1")
+        except WorkflowExistsError:  # this program was stopped, and is run again
+            handle = runtime.workflow("question-1")
         await asked(handle)
 
     async with open_runtime("agent.db", workflows=WORKFLOWS, activities=ACTIVITIES) as runtime:
         handle = runtime.workflow("question-1")
-        for message in await handle.query("messages"):
-            print(f"{message['role']:>5}: {message['text']}")
-        await handle.signal("answer", 7)
+        with suppress(WorkflowClosedError):  # an earlier run of this program may have come to the end
+            for message in await handle.query("messages"):
+                print(f"{message['role']:>5}: {message['text']}")
+            await handle.signal("answer", 7, key=b"seven")  # sent twice, it is delivered once
         answer = await handle.result()
     print("answer:", answer)
     print(f"the model was paid {sum(PRICE_CENTS)} cents for {len(SCRIPT)} turns")
     assert answer == SCRIPT[-1].text  # noqa: S101
-    assert len(PRICE_CENTS) == len(SCRIPT)  # noqa: S101  # the restart has asked for no turn again
+    assert len(PRICE_CENTS) <= len(SCRIPT)  # noqa: S101  # the restart has asked for no turn again
 
 
 if __name__ == "__main__":

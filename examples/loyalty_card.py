@@ -53,10 +53,11 @@ async def main() -> None:
     """Buy, spend, and look at the runs."""
     async with open_runtime("cards.db", workflows=WORKFLOWS) as runtime:
         card = await runtime.start(loyalty_card, Card(), id="card-7", id_policy="use_existing")
-        for _ in range(2 * PURCHASES_A_RUN + 50):
-            await card.signal("bought", 2)
+        for number in range(2 * PURCHASES_A_RUN + 50):
+            # Sent twice, by a program that was stopped and is run again, it is delivered once.
+            await card.signal("bought", 2, key=f"purchase-{number}".encode())
         # What one sender sends is taken in its order, so all points are there now.
-        print("points left:", await card.update("spend", 120))
+        print("points left:", await card.update("spend", 120, id="a lamp"))
         try:
             await card.update("spend", 1_000)
         except UpdateRejectedError as error:

@@ -40,11 +40,12 @@ class Booking(Visitor[Account]):
 
 async def fill(runtime: Runtime, number: int) -> None:
     """Write one account's history, in one batch."""
+    account = runtime.workflow(f"account-{number:03}")
+    if await account.stream_len():
+        return  # this program was stopped, and is run again; a batch is there whole or not at all
     amounts = [NewEvent(EventKind.SIGNAL_RECEIVED, str(amount).encode()) for amount in (100, -30, number)]
     end = [NewEvent(EventKind.WORKFLOW_COMPLETED)] if number % 4 == 0 else []
-    await runtime.workflow(f"account-{number:03}").extend(
-        [NewEvent(EventKind.WORKFLOW_STARTED), *amounts, *end]
-    )
+    await account.extend([NewEvent(EventKind.WORKFLOW_STARTED), *amounts, *end])
 
 
 async def main() -> None:
