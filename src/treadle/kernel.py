@@ -185,6 +185,27 @@ class Kernel(Protocol):
         """Draw a number from [0, 1), for jitter."""
 
 
+def cancelled_in_thread() -> trio.Cancelled:
+    """Make what a wait in a cancelled scope raises, for a thread that `Kernel.run_abandonable` has started.
+
+    Trio makes it for tasks alone, and tells a thread only when it has been given up.
+
+    Returns:
+        The exception, to be raised.
+    """
+    return trio.from_thread.run(_cancelled)
+
+
+async def _cancelled() -> trio.Cancelled:
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        try:
+            await trio.lowlevel.checkpoint()
+        except trio.Cancelled as cancelled:
+            return cancelled
+    raise AssertionError  # a checkpoint in a cancelled scope raises
+
+
 class _Woken:
     """What every woken task finds: nothing.
 

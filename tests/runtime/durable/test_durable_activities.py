@@ -434,3 +434,108 @@ async def test_a_silent_thread_is_abandoned_and_hears_of_it_at_its_next_heartbea
         with trio.fail_after(5):
             while not board.counts["thread told"]:
                 await trio.sleep(0.01)
+
+
+STARTED, STOP = threading.Event(), threading.Event()
+
+
+@activity.define(retry=activity.Retry(attempts=1))
+def works_in_a_thread(beats: bool) -> str:  # noqa: FBT001  # arguments of activities are JSON
+    STARTED.set()
+    try:
+        while not STOP.wait(0.01):
+            if beats:
+                activity.heartbeat()
+    except trio.Cancelled:
+        board.note("thread told")
+        time.sleep(0.05)  # its clean-up
+        raise
+    finally:
+        board.note("thread ended")
+    return "done"
+
+
+@activity.define(concurrency=1, on_cancel="abandon")
+def works_abandoned(beats: bool) -> str:  # noqa: FBT001
+    return works_in_a_thread.function(beats)
+
+
+@workflow.define
+async def stops_a_thread(beats: bool, abandon: bool) -> str:  # noqa: FBT001
+    with workflow.CancelScope() as scope:
+        async with workflow.open_nursery() as nursery:
+
+            @nursery.start_soon
+            async def stop() -> None:
+                await workflow.signals("stop").receive()
+                scope.cancel()
+
+            found = await workflow.activity(works_abandoned if abandon else works_in_a_thread, beats)
+            nursery.cancel_scope.cancel()
+            return found
+    return "stopped"
+
+
+@pytest.fixture
+async def threaded(tmp_path):
+    STARTED.clear()
+    STOP.clear()
+    async with open_runtime(
+        tmp_path / "x.db",
+        workflows=[stops_a_thread],
+        activities=[works_in_a_thread, works_abandoned],
+        kernel=TrioKernel(),
+    ) as opened:
+        yield opened
+        STOP.set()
+
+
+async def _begun(opened, *args):
+    handle = await opened.start(stops_a_thread, *args)
+    assert await trio.to_thread.run_sync(STARTED.wait, 5)
+    await handle.signal("stop")
+    return handle
+
+
+async def test_a_cancelled_call_waits_for_the_thread_which_hears_of_it_at_its_next_heartbeat(threaded):
+    """Whatever is done next, a compensation say, is done after the thread has ended, not beside it."""
+    handle = await _begun(threaded, True, False)
+    with trio.fail_after(5):
+        assert "stopped" == await handle.result()
+    assert ["thread told", "thread ended"] == board.notes
+
+
+async def test_a_cancelled_call_waits_for_a_thread_that_never_asks_and_takes_its_result(threaded):
+    handle = await _begun(threaded, False, False)
+    with trio.move_on_after(0.1):
+        await handle.result()
+    assert [] == board.notes
+    STOP.set()
+    with trio.fail_after(5):
+        assert "done" == await handle.result()
+
+
+async def test_nobody_waits_for_a_thread_that_is_to_be_abandoned(threaded):
+    handle = await _begun(threaded, False, True)
+    with trio.fail_after(5):
+        assert "stopped" == await handle.result()
+    assert [] == board.notes
+
+
+async def test_a_call_that_waits_for_a_thread_is_cancelled_at_once_and_never_begins(threaded):
+    """All of Trio's threads are at work: nothing was begun, so there is nothing to wait for."""
+    limiter = trio.to_thread.current_default_thread_limiter()
+    before, limiter.total_tokens = limiter.total_tokens, 1
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.to_thread.run_sync, STOP.wait)
+            handle = await threaded.start(stops_a_thread, False, False)
+            while not threaded.statistics().runner.attempts_running:
+                await trio.sleep(0.01)
+            await handle.signal("stop")
+            with trio.fail_after(5):
+                assert "stopped" == await handle.result()
+            STOP.set()
+    finally:
+        limiter.total_tokens = before
+    assert [] == board.notes

@@ -16,6 +16,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Awaitable, Callable
 from enum import IntEnum
+from functools import partial
 from math import inf
 from typing import Any, Final
 
@@ -36,7 +37,7 @@ from treadle.engine.definitions import ActivityOptions
 from treadle.engine.failures import failure_of, timeout_failure
 from treadle.errors import InternalError, TimeoutKind, TreadleError
 from treadle.events import WorkflowId
-from treadle.kernel import Kernel
+from treadle.kernel import Kernel, cancelled_in_thread
 from treadle.payloads import Converter
 from treadle.runtime.durable.activity_context import ActivityInfo, current_attempt
 from treadle.runtime.durable.crew import Crew, Hand
@@ -134,6 +135,7 @@ class Attempt:
     _close_deadline: float = inf
     _close_limit: TimeoutKind | None = None
     _thread: int = 0
+    _is_in_thread: bool = False
     _attempts: Attempts | None = None
 
     @property
@@ -188,6 +190,8 @@ class Attempt:
             self._beat(encoded)
         else:
             attempts.kernel.call_from_thread(self._beat, encoded)
+            if self.cancelled:
+                raise cancelled_in_thread()
 
     def _beat(self, details: bytes | None) -> None:
         if self.state is not AttemptState.RUNNING:
@@ -270,8 +274,36 @@ class Attempt:
         return Failed(timeout_failure(limit, (limit_ns or 0) / _NANOSECONDS))
 
     def interrupt(self) -> None:
-        """Cancel the user's function."""
-        if self._scope is not None:
+        """Cancel the user's function.
+
+        One in a thread hears of it at its next heartbeat, and as long as somebody waits for its end it is
+        waited for: a cancelled scope there would give the thread up, which would go on behind everybody's
+        back.
+        """
+        nobody_waits = self.unheard or self.options.on_cancel == "abandon"
+        if self._scope is not None and (nobody_waits or not self._is_in_thread):
+            self._scope.cancel()
+
+    def run_in_thread(self, function: Callable[[], Any]) -> Any:
+        """Run the user's plain function; called in its thread.
+
+        Args:
+            function: with its arguments.
+
+        Returns:
+            What it returns.
+
+        Raises:
+            trio.Cancelled: it was cancelled while it waited for a thread; it does not begin.
+        """
+        self._is_in_thread = threading.get_ident() != self._thread
+        if self._is_in_thread and self.cancelled:
+            raise cancelled_in_thread()
+        return function()
+
+    def heard_in_thread(self) -> None:
+        """Note that the function has let out the cancellation that its heartbeat has told it."""
+        if self.cancelled and self._scope is not None:
             self._scope.cancel()
 
 
@@ -463,7 +495,12 @@ class Attempts:
         if definition.is_async:
             value = await definition.function(*args, **kwargs)
         else:
-            value = await self.kernel.run_abandonable(lambda: definition.function(*args, **kwargs))
+            try:
+                function = partial(definition.function, *args, **kwargs)
+                value = await self.kernel.run_abandonable(attempt.run_in_thread, function)
+            except trio.Cancelled:
+                attempt.heard_in_thread()
+                raise
         try:
             return encode_result(definition, value, converter)
         except TreadleError as error:
