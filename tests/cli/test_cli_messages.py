@@ -251,7 +251,10 @@ def test_a_server_tells_of_workflows_that_are_held(started, treadle):
         process.kill()
         process.communicate()
 
-    assert line == "workflow 's' is held: NameError: name 'mended' is not defined\n"
+    slip, _, place = line.partition(" (raised at ")
+
+    assert slip == "workflow 's' is held: NameError: name 'mended' is not defined"
+    assert "shop.py:" in place
 
 
 def test_a_server_needs_something_to_run(treadle, tmp_path):

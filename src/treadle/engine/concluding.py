@@ -16,6 +16,7 @@ from treadle.engine.arguments import encode_result
 from treadle.engine.commands import cancel_child
 from treadle.engine.driver import Cancelled, CancelScope, Raised, Returned
 from treadle.engine.driver.tasks import line_of_task
+from treadle.engine.driver.whereabouts import line_raised
 from treadle.engine.failures import Failure, failure_of
 from treadle.engine.records import (
     RULE_SET,
@@ -111,8 +112,9 @@ def _end_run(execution: Execution) -> bool:
     outcome = run.scheduler.main_outcome
     error = outcome.exception if isinstance(outcome, Raised) else None
     failed = error is not None and not isinstance(error, Cancelled)
-    if error is not None and failed and _holds(execution, error):
-        reason = f"{type(error).__name__}: {error}"
+    holding = _holding(execution, error) if error is not None and failed else None
+    if holding is not None:
+        reason = f"{type(holding).__name__}: {holding} (raised at {line_raised(holding)})"
         raise execution.hold(
             f"workflow {execution.workflow_id!r} is held, because {reason} has left its function"
             f" ({execution.definition.code_place}), and code that raises this is to be mended: mend it and"
@@ -129,11 +131,16 @@ def _end_run(execution: Execution) -> bool:
     return False
 
 
-def _holds(execution: Execution, error: BaseException) -> bool:
-    # Our own bugs hold as well: a workflow must not be lost to them.
+def _holding(execution: Execution, error: BaseException) -> BaseException | None:
+    """Find what holds the workflow in what main has raised."""
     if isinstance(error, BaseExceptionGroup):
-        return any(_holds(execution, member) for member in error.exceptions)
-    return isinstance(error, InternalError) or execution.definition.holds(error)
+        found = (_holding(execution, member) for member in error.exceptions)
+        member = next((one for one in found if one is not None), None)
+        if member is not None:
+            return member
+    # Our own bugs hold as well: a workflow must not be lost to them.
+    holds = isinstance(error, InternalError) or execution.definition.holds(error)
+    return error if holds else None
 
 
 def _cancel_handlers(execution: Execution) -> None:

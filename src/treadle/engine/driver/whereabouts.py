@@ -37,6 +37,23 @@ def calling_line() -> str | None:
     return UNKNOWN if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
+def line_raised(error: BaseException) -> str:
+    """Name the line of user code that has raised an error.
+
+    Args:
+        error: with its traceback.
+
+    Returns:
+        ``file:line``: the innermost that is not the engine's.
+    """
+    found, step = None, error.__traceback__
+    while step is not None:
+        if not is_ours(step.tb_frame.f_code):
+            found = step
+        step = step.tb_next
+    return UNKNOWN if found is None else f"{found.tb_frame.f_code.co_filename}:{found.tb_lineno}"
+
+
 def line_in(code: CodeType | None, instruction: int) -> str:
     """Name the line of an instruction.
 
