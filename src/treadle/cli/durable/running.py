@@ -154,8 +154,10 @@ async def _started(
 async def _begun_head(store: Store, workflow_id: WorkflowId) -> Head:
     """Tell where a workflow stands; one whose start waits in the mailbox is let begin first."""
     while True:
+        # In this order: a start that is taken between the two looks is in the log by the second.
+        waiting = await store.messages(workflow_id, limit=1)
         (head,) = await store.heads([workflow_id])
-        if head.next_seq > 1 or not await store.messages(workflow_id, limit=1):
+        if head.next_seq > 1 or not waiting:
             return head
         await trio.sleep(MAILBOX_LOOK_SECONDS)
 

@@ -458,8 +458,14 @@ class DurableService:
             return
         if head.next_seq > 1:
             raise refusing.plain_log(workflow_id)
-        if not await self._store.messages(workflow_id, limit=1):
+        if not await self._is_awaited(workflow_id):
             raise refusing.not_found(workflow_id)
+
+    async def _is_awaited(self, workflow_id: WorkflowId) -> bool:
+        """Tell whether something without a log will have one: its start waits, or was taken since."""
+        if await self._store.messages(workflow_id, limit=1):
+            return True
+        return (await self._head(workflow_id)).facts is not None
 
     async def _head(self, workflow_id: WorkflowId) -> Head:
         (head,) = await self._store.heads([workflow_id])
@@ -657,7 +663,7 @@ class DurableService:
         head = await self._head(workflow_id)
         facts = head.facts
         if facts is None:
-            if run is None and not await self._store.messages(workflow_id, limit=1):
+            if run is None and not await self._is_awaited(workflow_id):
                 raise refusing.not_found(workflow_id)
             return None
         if run is None or run >= facts.run_start_seq:
