@@ -151,7 +151,7 @@ async def test_arguments_that_raise_it_hold_the_one_that_was_to_begin(
 ):
     """Left by another process, which does not make the arguments, they would else end every runner anew."""
     if not private_names:
-        monkeypatch.setattr("treadle.runtime.durable.stage._open_on", lambda _: None)
+        monkeypatch.setattr("treadle.runtime.durable.stage.open_on", lambda _: None)
     async with opened() as outside:
         handle = await outside.start("takes", {"what": "SystemExit"}, id="w")
     async with opened(WORKFLOWS, ACTIVITIES) as runtime:
