@@ -234,7 +234,8 @@ class Runtime:
             *args: its arguments.
             id: its workflow id; None draws one.
             id_policy: what becomes of an id that is taken: ``"reject"`` is an error, ``"use_existing"`` gives
-                the workflow that runs under it, ``"allow_when_closed"`` begins again when that has ended.
+                the workflow that runs or is held under it, ``"allow_when_closed"`` begins again when that has
+                ended.
             signal: name and values of a signal that comes with it: to the new workflow, or with
                 ``"use_existing"`` to the one that runs.
 
@@ -245,7 +246,7 @@ class Runtime:
             WorkflowExistsError: the id is taken.
             DefinitionError: the runner does not know this code.
             InvalidValueError: an argument has no JSON form or does not fit the annotations.
-            WorkflowHeldError: its code could not make the first step; nothing was started.
+            WorkflowHeldError: this start's code could not make the first step; nothing was started.
             RuntimeClosedError: the runtime is closing; nothing was started.
             StoreError: the store failed; its `written` says whether it may have begun.
         """

@@ -10,7 +10,12 @@ import trio
 from board import board, kinds
 
 from treadle import activity, workflow
-from treadle.errors import WorkflowHeldError, WorkflowNotHereError, WorkflowTerminatedError
+from treadle.errors import (
+    WorkflowExistsError,
+    WorkflowHeldError,
+    WorkflowNotHereError,
+    WorkflowTerminatedError,
+)
 from treadle.runtime.durable import watching
 
 code = {"version": 1}
@@ -203,6 +208,92 @@ async def test_code_that_is_not_known_here_is_left_alone(opened, runtime, autoju
         assert [] == await second.store.records("treadle:held")
     async with runtime() as third:
         assert "word" == await third.workflow("a").query("word")
+
+
+@workflow.define
+async def listens(word: str) -> list[str]:
+    if code["version"] == 1:
+        nothing_like_this  # noqa: B018, F821  # a slip is what is tested
+    return [word, await workflow.signals("go").receive()]
+
+
+@pytest.fixture
+async def unrun(opened, request):
+    """A runtime, and the run of a workflow "a" that is there and does not run, for the reason given."""
+    why, flows = request.param, [*FLOWS, listens]
+    if why == "before its first step":
+        async with opened() as before:
+            await before.start("listens", "first", id="a")
+    else:
+        async with opened(flows, [step]) as before:
+            handle = await before.start(slips, "first", id="a")
+            if why == "held":
+                await handle.signal("go", "x")
+                await until_held(handle)
+    known = [steady, listens] if why == "not run here" else flows
+    async with opened(known, [step, other]) as runtime:
+        if why == "before its first step":
+            with trio.fail_after(5):
+                while not await runtime.store.records("treadle:held"):
+                    await trio.sleep(0.01)
+        yield runtime, None if why == "before its first step" else 1
+
+
+async def stored(runtime) -> tuple[Any, ...]:
+    """What the store knows of the workflow "a"."""
+    (head,) = await runtime.store.heads(["a"])
+    return head._replace(token=None), await runtime.store.messages("a")
+
+
+UNRUN = pytest.mark.parametrize("unrun", ["held", "not run here", "before its first step"], indirect=True)
+
+
+@UNRUN
+async def test_the_id_of_one_that_does_not_run_is_in_use(unrun):
+    """Whether an id is taken does not hang on whether its workflow can go on just now."""
+    runtime, run = unrun
+    before = await stored(runtime)
+    for policy in ("reject", "allow_when_closed"):
+        with pytest.raises(WorkflowExistsError, match="use_existing"):
+            await runtime.start(steady, 1, id="a", id_policy=policy)
+    found = await runtime.start(steady, 1, id="a", id_policy="use_existing")
+
+    assert ("a", run) == (found.workflow_id, found.run)
+    assert before == await stored(runtime)
+
+
+@UNRUN
+async def test_a_signal_that_comes_with_a_start_waits_for_the_one_that_does_not_run(unrun):
+    runtime, run = unrun
+    waiting = len(await runtime.store.messages("a"))
+    found = await runtime.start(steady, 1, id="a", id_policy="use_existing", signal=("go", ["late"]))
+
+    assert run == found.run
+    assert waiting + 1 == len(await runtime.store.messages("a")), "durable when start returns"
+    code["version"] = 3
+    if run is None:
+        await found.resume()
+        assert ["first", "late"] == await found.result()
+
+
+async def test_a_start_that_slips_is_no_hindrance_to_the_next_one_of_its_id(opened):
+    """Both may wait for the same turn: what is wrong with the first code says nothing of the second."""
+    results = []
+
+    async with opened([listens, steady], [step]) as runtime, trio.open_nursery() as nursery:
+
+        async def begin_well(number: int) -> None:
+            results.append(await (await runtime.start(steady, 2, id=number)).result())
+
+        async def begin_badly(number: int) -> None:
+            nursery.start_soon(begin_well, number)
+            with pytest.raises(WorkflowHeldError, match="nothing_like_this"):
+                await runtime.start(listens, "x", id=number)
+
+        for number in range(20):
+            nursery.start_soon(begin_badly, number)
+
+    assert [2] * 20 == results
 
 
 @pytest.mark.parametrize("how", ["scope", "deadline", "nursery", "task", "sleep"])

@@ -29,7 +29,7 @@ from treadle.errors import (
     WorkflowNotFoundError,
     WorkflowNotHereError,
 )
-from treadle.runtime.durable.instance import Instance, Phase
+from treadle.runtime.durable.instance import Instance, Phase, StartOffer
 from treadle.runtime.durable.replies import Reply
 from treadle.runtime.durable.wire import (
     REPLIES,
@@ -143,22 +143,22 @@ def nobody_there(instance: Instance) -> TreadleError:
     return not_found(instance.workflow_id)
 
 
-def exists(workflow_id: str, *, running: bool) -> WorkflowExistsError:
+def exists(workflow_id: str, status: Status) -> WorkflowExistsError:
     """Word the error for a start whose id is taken.
 
     Args:
         workflow_id: the id.
-        running: whether it runs, rather than having ended.
+        status: where the one that has it stands.
 
     Returns:
         The error.
     """
-    hint = (
-        "id_policy='use_existing' gives the running one"
-        if running
-        else "id_policy='allow_when_closed' starts it again"
-    )
-    state = "runs already" if running else "has run and ended"
+    if status.is_closed:
+        state, hint = "has run and ended", "id_policy='allow_when_closed' starts it again"
+    elif status is Status.HELD:
+        state, hint = "is there already, and held", "id_policy='use_existing' gives the held one"
+    else:
+        state, hint = "runs already", "id_policy='use_existing' gives the running one"
     return WorkflowExistsError(
         f"workflow {workflow_id!r} {state}; nothing was started: use another id, or {hint}",
         workflow_id=workflow_id,
@@ -274,6 +274,24 @@ def message_back(message: Message, error: TreadleError, envelopes: Envelopes) ->
     # The row's own id holds sender, run and seq: its answer is as unique as the row.
     back = message_id(message.workflow_id, 0) + b":" + message.message_id
     return envelopes.row(sent.sender, back[:255], MessageKind.SEND_FAILED, encode_message(told))
+
+
+def signal_row(workflow_id: str, offer: StartOffer, envelopes: Envelopes) -> Message:
+    """Make a row of the signal that came with a start whose workflow is there already.
+
+    Args:
+        workflow_id: the workflow.
+        offer: with a signal.
+        envelopes: encode.
+
+    Returns:
+        The row; the same for the same offer, however often it is made.
+    """
+    assert offer.signal is not None  # noqa: S101  # asked by the caller
+    name, args_json = offer.signal
+    own = offer.seed.hex().encode() if offer.message is None else offer.message.message_id
+    payload = encode_message(SignalMessage(name, Raw(args_json)))
+    return envelopes.row(workflow_id, (own + b":signal")[-255:], MessageKind.SIGNAL, payload)
 
 
 class StartedReply:

@@ -328,7 +328,7 @@ class DurableService:
         args_json: bytes,
         policy: IdPolicy,
         signal: tuple[str, bytes] | None,
-    ) -> int:
+    ) -> int | None:
         await self._kernel.checkpoint_if_cancelled()
         if definition is None or name not in self.registry.workflows:
             # Raises, with near names.
@@ -344,7 +344,7 @@ class DurableService:
             StartOffer(definition, name, args_json, runner.new_seed(), policy, signal=signal, reply=promise),
         )
         run: int = await promise.wait()
-        return run
+        return run or None  # 0: one that is held before its first step
 
     async def _start_elsewhere(self, workflow_id: WorkflowId, row: Message, policy: IdPolicy) -> int | None:
         head = await self._head(workflow_id)
@@ -362,9 +362,9 @@ class DurableService:
     def _check_policy(self, head: Head, policy: IdPolicy) -> None:
         if head.facts is None:
             raise refusing.plain_log(head.workflow_id)
-        is_closed = Status(head.facts.status).is_closed
-        if (is_closed and policy != "allow_when_closed") or (not is_closed and policy != "use_existing"):
-            raise refusing.exists(head.workflow_id, running=not is_closed)
+        status = Status(head.facts.status)
+        if policy != ("allow_when_closed" if status.is_closed else "use_existing"):
+            raise refusing.exists(head.workflow_id, status)
 
     def _code(
         self, workflow: WorkflowDefinition[..., Any] | str

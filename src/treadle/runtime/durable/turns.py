@@ -261,7 +261,8 @@ class Turns:
         if instance.phase is Phase.PLAIN:
             return refusing.nobody_there(instance)
         if instance.phase is Phase.CLOSED and offer.policy != "allow_when_closed":
-            return refusing.exists(instance.workflow_id, running=False)
+            assert instance.facts is not None  # noqa: S101  # what has ended has facts
+            return refusing.exists(instance.workflow_id, Status(instance.facts.status))
         return self._misfit(offer)
 
     def _begin(self, instance: Instance, offer: StartOffer) -> None:
@@ -297,7 +298,7 @@ class Turns:
         """A start whose workflow is running already."""
         assert instance.execution is not None  # noqa: S101  # only LIVE ones get here
         if offer.policy != "use_existing":
-            error = refusing.exists(instance.workflow_id, running=True)
+            error = refusing.exists(instance.workflow_id, Status.RUNNING)
             self._refuse(instance, offer, error, decided)
             return
         run = instance.execution.run_start_seq
@@ -314,6 +315,25 @@ class Turns:
         if offer.message is not None:
             decided.taken += (Taken(instance.workflow_id, offer.message.message_id),)
         if offer.reply is not None:
+            offer.reply.give(run)
+
+    def _meet_unrun(self, instance: Instance, offer: StartOffer, decided: Decided) -> None:
+        """A start whose id belongs to a workflow that is held or not run here: it exists all the same."""
+        if offer.policy != "use_existing":
+            status = Status.HELD if instance.phase is Phase.HELD else Status.RUNNING
+            self._refuse(instance, offer, refusing.exists(instance.workflow_id, status), decided)
+            return
+        run = instance.facts.run_start_seq if instance.facts is not None else 0
+        if offer.message is not None:
+            decided.taken += (Taken(instance.workflow_id, offer.message.message_id),)
+            answer = Answer(self._wall_time_ns(), value=refusing.raw({"run": run}))
+            decided.records += (self._reply_record(instance, offer, answer),)
+        if offer.signal is not None:
+            # No code can take it now; its sender is answered when it is durable, here in the mailbox.
+            decided.put += (refusing.signal_row(instance.workflow_id, offer, self._runner.envelopes),)
+            decided.offers += (offer,)
+            decided.started = run
+        elif offer.reply is not None:
             offer.reply.give(run)
 
     def _refuse(self, instance: Instance, offer: AnyOffer, error: TreadleError, decided: Decided) -> None:
@@ -463,6 +483,9 @@ class Turns:
         reason = _reason_of(error)
         instance.phase, instance.held, instance.retries_held = Phase.HELD, reason, False
         runner.clear_alarm(instance)
+        if instance.facts is None and instance.offers[0].message is None:
+            self._refuse_first(instance)
+            return
         name = instance.facts.name if instance.facts is not None else _name_in(instance.offers)
         note = HeldNote(runner.kernel.wall_time_ns(), reason, runner.code_of(name), type(error).__name__)
         decided = Decided()
@@ -472,12 +495,14 @@ class Turns:
             decided.facts = instance.facts._replace(status=Status.HELD, wake_up_ns=None)
         runner.held[instance.workflow_id] = reason
         self._keep(instance, decided)
-        if instance.facts is None and not any(offer.message for offer in instance.offers):
-            # A start that was told so: nothing is left of it.
-            instance.phase, decided.records = Phase.ABSENT, ()
-            runner.held.pop(instance.workflow_id, None)
-        if decided.writes:
-            runner.flights.send(instance, decided)
+        runner.flights.send(instance, decided)
+
+    def _refuse_first(self, instance: Instance) -> None:
+        """A caller's start could not make its first step: nothing is left of it, the next is tried."""
+        self._refuse(instance, instance.offers.pop(0), self._why_not(instance), Decided())
+        instance.phase, instance.held = Phase.ABSENT, ""
+        if instance.offers:
+            self._runner.post(instance)
 
     def _keep(self, instance: Instance, decided: Decided) -> None:
         """Held, or not run here: answer who cannot wait, and keep the rest."""
@@ -488,6 +513,8 @@ class Turns:
                 self._resume(instance, offer, decided)
             elif type(offer) is Ask and offer.what == "describe":
                 self._describe_without_code(instance, offer, decided)
+            elif type(offer) is StartOffer and _is_taken(instance, kept):
+                self._meet_unrun(instance, offer, decided)
             elif _cannot_wait(offer):
                 self._refuse(instance, offer, error, decided)
             else:
@@ -603,6 +630,11 @@ def _reason_of(error: Exception) -> str:
 
 def _name_in(offers: Sequence[AnyOffer]) -> str:
     return next((offer.name for offer in offers if type(offer) is StartOffer), "")
+
+
+def _is_taken(instance: Instance, kept: Sequence[AnyOffer]) -> bool:
+    """Tell whether an id is in use: there is a log, or a start before this one waits for mended code."""
+    return instance.facts is not None or any(type(offer) is StartOffer for offer in kept)
 
 
 def _cannot_wait(offer: AnyOffer) -> bool:
