@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from enum import IntEnum
 
 import apsw
 import pytest
@@ -33,7 +34,7 @@ from treadle.errors import (
 )
 from treadle.events import workflow_id
 from treadle.kernel import TrioKernel
-from treadle.stores import HeadFacts, Message, Record, Unit, open_store
+from treadle.stores import HeadFacts, Message, Record, Restated, Unit, open_store
 from treadle.stores.sqlite import clear_poison, writer
 from treadle.stores.sqlite.faults import is_full, is_poison
 
@@ -461,6 +462,32 @@ async def due_after(store, after: tuple[int, str] | None) -> list[tuple[int, str
     """Read a page of wake-up times."""
     heads = await store.due(2**62, after=after, limit=2)
     return [(head.facts.wake_up_ns, head.workflow_id) for head in heads]
+
+
+class Number(IntEnum):
+    SIX = 6
+
+
+class Text(str):
+    __slots__ = ()
+
+
+async def test_a_checksum_is_that_of_the_value_whatever_class_wrote_it(tmp_path):
+    """The engine writes statuses and kinds as members of an IntEnum, and SQLite gives plain numbers back."""
+    async with opened(tmp_path / "store.db") as store:
+        facts = HeadFacts(Number.SIX, Number.SIX, Number.SIX, Text("order"))
+        whole = Unit(
+            (batch_at(new_head("a"), b"1", facts=facts),),
+            messages_put=(Message(workflow_id("a"), b"m", Number.SIX, b"to be"),),
+            records=(Record(Text("n"), b"\x01", b"v"),),
+        )
+        await store.append([whole])
+        head = await head_of(store, "a")
+        restated = Restated(head.workflow_id, head.next_seq, head.digest, facts)
+        await store.append([Unit(restated=(restated,))])
+        found = await store.check_structure()
+
+    assert found == []
 
 
 async def test_an_unknown_kind_and_a_missing_row_are_corruption_with_a_place(tmp_path):

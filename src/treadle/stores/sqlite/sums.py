@@ -15,12 +15,20 @@ def checksum(*fields: str | bytes | int | None) -> bytes:
         *fields: its values, in the order of its columns.
 
     Returns:
-        8 bytes that differ when any field does, or when bytes move from one field to the next.
+        8 bytes that differ when any field does, or when bytes move from one field to the next. A value of a
+        subclass (an IntEnum's) gives what SQLite will give back for it: the plain one.
     """
     summed = blake2b(digest_size=CHECKSUM_SIZE_BYTES)
     for field in fields:
-        content = field if isinstance(field, bytes) else b"" if field is None else str(field).encode()
-        summed.update(b"%c%d:" % (type(field).__name__.encode()[:1], len(content)))
+        if isinstance(field, str):
+            letter, content = b"s", field.encode()
+        elif isinstance(field, bytes):
+            letter, content = b"b", field
+        elif field is None:
+            letter, content = b"N", b""
+        else:
+            letter, content = b"i", b"%d" % field
+        summed.update(b"%c%d:" % (letter, len(content)))
         summed.update(content)
     return summed.digest()
 
