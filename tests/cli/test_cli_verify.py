@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 import trio
 
+from treadle import workflow
 from treadle.cli.audit import Audit
 from treadle.errors import CorruptStoreError
 from treadle.events import workflow_id
 from treadle.kernel import TrioKernel
 from treadle.runtime import open_runtime
+from treadle.stores import Restated, Unit, open_store
 from treadle.stores.memory import MemoryStore
 
 
@@ -113,6 +115,43 @@ def test_a_damaged_store_is_not_cleared(treadle, store):
 
     assert treadle("log", "verify", "--clear").code == 4
     assert marker.exists()
+
+
+@workflow.define
+async def waits() -> None:
+    with workflow.move_on_after(3600):
+        await workflow.signals("go").receive()
+    await workflow.signals("go").receive()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"status": 2}, "COMPLETED"),
+        ({"run_start_seq": 2}, "starts at seq 1"),
+        ({"wake_up_ns": None}, "never"),
+        ({"name": "other"}, "'other'"),
+    ],
+)
+def test_head_facts_that_the_log_does_not_say_end_with_4_and_name_the_workflow(treadle, change, words):
+    """Their row is as it was written, checksum and all: only the log can tell that it is wrong."""
+
+    async def main() -> None:
+        async with open_runtime("treadle.db", workflows=[waits]) as runtime:
+            await runtime.start(waits, id="order-7")
+            await runtime.start(waits, id="order-8")
+        async with open_store("treadle.db") as store:
+            (head,) = await store.heads([workflow_id("order-7")])
+            restated = Restated(head.workflow_id, head.next_seq, head.digest, head.facts._replace(**change))
+            await store.append([Unit(restated=(restated,))])
+
+    trio.run(main)
+    ran = treadle("log", "verify")
+
+    assert ran.code == 4
+    assert "workflow order-7 seq 2" in ran.out
+    assert words in ran.out
+    assert treadle("log", "verify", "order-8").code == 0
 
 
 def test_one_unreadable_head_does_not_hide_the_other_logs():

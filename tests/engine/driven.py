@@ -23,6 +23,7 @@ from treadle.engine import (
     ExecutionLimits,
     Failed,
     Failure,
+    HeadFold,
     Registry,
     Signal,
     Start,
@@ -215,6 +216,9 @@ class Driven:
             assert expected == snapshot(execution)
             assert () == execution.drifts
             execution.evict()
+        told = folded(self.log)
+        assert facts_of(told) == self.execution.facts(), "the events alone tell the head facts"
+        assert told.problem(self.execution.facts()) is None
 
     def check_cuts(self):
         """Cut anywhere, the log is completed to what it was up to the next input."""
@@ -239,6 +243,18 @@ class Driven:
         """Go on from the log alone, as after a crash."""
         self.execution.evict()
         self.execution = self.replayed()
+
+
+def folded(log):
+    """What a log says of its head facts, without its code."""
+    fold = HeadFold()
+    for event in log:
+        fold.add(event)
+    return fold
+
+
+def facts_of(fold):
+    return int(fold.status), fold.run_start_seq, fold.wake_up_ns, fold.name, b""
 
 
 def snapshot(execution):

@@ -1,4 +1,4 @@
-"""An audit of a store: every log's digest chain recomputed, and one digest over all of them."""
+"""An audit of a store: digest chains and head facts recomputed, and one digest over all logs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import attrs
 
 from treadle.checkers import Violation, chain
 from treadle.cli.exits import CommandError
+from treadle.engine import HeadFold
 from treadle.errors import CorruptStoreError
-from treadle.events import WorkflowId
+from treadle.events import KIND_BY_NUMBER, WorkflowId, trusted_event
 from treadle.log import DIGEST_SIZE_BYTES
 from treadle.stores import PAGE_EVENTS, AuditRow, Damage, Head, Store
 
@@ -127,7 +128,7 @@ class Audit:
     async def check_logs(
         self, workflow_ids: Sequence[WorkflowId], advance: Callable[[float], None] = lambda _: None
     ) -> None:
-        """Recompute the chains of some logs, page by page.
+        """Recompute the chains and the head facts of some logs, page by page.
 
         Args:
             workflow_ids: the logs.
@@ -157,11 +158,13 @@ class Audit:
     async def _check_log(self, head: Head) -> None:
         workflow_id = head.workflow_id
         seq, digest = head.first_kept_seq, head.digest_before
-        marked = None
+        marked, fold = None, HeadFold()
         while rows := await self._store.audit(workflow_id, seq - 1):
             if self._note_all(chain(workflow_id, rows, first_seq=seq, digest_before=digest)):
                 return
             seq, digest = rows[-1].seq + 1, rows[-1].digest
+            if head.facts is not None:
+                _add_all(fold, rows, head.next_seq)
             marked = self._marked_digest(rows) or marked
             self.events += len(rows)
             self.position = max(self.position, rows[-1].position)
@@ -171,6 +174,8 @@ class Audit:
         if seq <= head.next_seq:
             end = (head.next_seq, head.digest)
             self._note_all(chain(workflow_id, (), first_seq=seq, digest_before=digest, head=end))
+        if head.facts is not None and (problem := fold.problem(head.facts)) is not None:
+            self.note(Damage(problem, workflow_id, head.next_seq - 1))
         self._all.add(workflow_id, digest)
         if marked is not None:
             self._marked.add(workflow_id, marked)
@@ -204,3 +209,10 @@ class Audit:
                     " something below it was changed, lost or added"
                 )
             )
+
+
+def _add_all(fold: HeadFold, rows: Sequence[AuditRow], next_seq: int) -> None:
+    # The facts were read with the head: what was appended since has facts of its own.
+    for row in rows:
+        if row.seq < next_seq:
+            fold.add(trusted_event(row.seq, row.timestamp, KIND_BY_NUMBER[row.kind], row.payload))

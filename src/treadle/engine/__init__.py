@@ -18,6 +18,7 @@ from treadle.engine.effects import (
 )
 from treadle.engine.execution import Execution, ExecutionLimits
 from treadle.engine.failures import Failure
+from treadle.engine.folding import HeadFold
 from treadle.engine.inputs import (
     SEED_SIZE_BYTES,
     ActivityDone,
@@ -66,6 +67,7 @@ __all__ = [
     "ExecutionLimits",
     "Failed",
     "Failure",
+    "HeadFold",
     "Input",
     "MessageKind",
     "ParentLink",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 
 import pytest
+from auditing import audited
 from board import Board, board
 
 from treadle import Runtime, RuntimeConfig, open_runtime
@@ -26,8 +27,14 @@ def fresh_board() -> Board:
 
 @pytest.fixture(params=["memory", "sqlite"])
 def place(request, tmp_path, kernel):
-    """Where workflows lie: opened again, what was written is there."""
-    return MemoryStore(kernel) if request.param == "memory" else str(tmp_path / "orders.db")
+    """Where workflows lie: opened again, what was written is there.
+
+    Whatever a test has done to it, what is stored in the end must be what `treadle log verify` expects.
+    """
+    place = MemoryStore(kernel) if request.param == "memory" else str(tmp_path / "orders.db")
+    yield place
+    damage = audited(place)
+    assert damage == []
 
 
 @pytest.fixture
