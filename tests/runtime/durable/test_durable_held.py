@@ -296,6 +296,74 @@ async def test_a_start_that_slips_is_no_hindrance_to_the_next_one_of_its_id(open
     assert [2] * 20 == results
 
 
+@activity.define(start_to_close_seconds=30)
+async def slow(number: int) -> int:
+    return number + 1
+
+
+hasty = activity.define(name="slow", start_to_close_seconds=60)(slow.function)
+
+
+@workflow.define
+async def limited(count: int) -> int:
+    number = 0
+    for _ in range(count):
+        await workflow.signals("go").receive()
+        number = await workflow.activity(slow if code["version"] == 1 else hasty, number)
+        if code["version"] == 3:
+            await workflow.sleep(1)
+    return number
+
+
+async def begun_with_version_1(opened, count: int) -> None:
+    """Leave a workflow that has called `slow` twice, with the time limit of the first version."""
+    async with opened([limited], [slow]) as runtime:
+        handle = await runtime.start(limited, count, id="a")
+        for _ in range(2):
+            await handle.signal("go")
+        with trio.fail_after(5):
+            while 2 > (await kinds(handle)).count("activity_completed"):
+                await trio.sleep(0.01)
+
+
+async def test_drift_is_logged_once_with_both_sides_and_the_recorded_value_wins(opened, caplog):
+    await begun_with_version_1(opened, 3)
+    code["version"] = 2
+    async with opened([limited, steady], [hasty, step], instances_max=1) as runtime:
+        handle = runtime.workflow("a")
+        assert "running" == (await handle.describe()).status
+        for number in range(5):
+            # Each of them drives the other out of memory.
+            await (await runtime.start(steady, 1, id=f"other-{number}")).result()
+            await handle.describe()
+        await handle.signal("go")
+
+        assert 3 == await handle.result()
+        assert 1 == runtime.statistics().runner.drifting
+    told = [(record.name, record.levelname, record.getMessage()) for record in caplog.records]
+    assert [("treadle.runtime", "WARNING")] * 2 == [one[:2] for one in told]
+    for seq, (_, _, words) in zip((3, 6), told, strict=True):
+        assert f"workflow 'a' has drifted at seq {seq}, ACTIVITY_SCHEDULED, options:" in words
+        assert "30" in words.split(", code ")[0]
+        assert "60" in words.split(", code ")[1]
+        assert "test_durable_held.py:" in words
+    async with opened([limited], [hasty]) as runtime:
+        options = [e.payload for e in await runtime.workflow("a").read().list() if e.seq in {3, 6, 9}]
+        assert [True, True, False] == [b"30000000000" in payload for payload in options]
+
+
+async def test_drift_before_a_divergence_is_logged_too(opened, caplog):
+    """Whoever mends the code reads about both."""
+    await begun_with_version_1(opened, 3)
+    code["version"] = 3
+    async with opened([limited], [hasty]) as runtime:
+        handle = runtime.workflow("a")
+        await handle.signal("go")
+        await until_held(handle)
+
+    assert ["seq 3"] == [record.getMessage().split("at ")[1].split(",")[0] for record in caplog.records]
+
+
 @pytest.mark.parametrize("how", ["scope", "deadline", "nursery", "task", "sleep"])
 async def test_what_belongs_to_trio_holds_it_and_nobody_else(runtime, how):
     async with runtime() as opened:

@@ -7,6 +7,7 @@ belongs to a workflow; all of them are children of one nursery inside the runtim
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from itertools import islice
@@ -72,6 +73,8 @@ LOOKS_MAX: Final = 16
 """How many resting instances are looked at, each time one too many is in memory, for one that may leave."""
 DRIFTS_KEPT_MAX: Final = 1_000
 _NOBODY: Final = (None, ())
+_DRIFT: Final = "workflow %r has drifted at seq %d, %s, %s: log %s, code %s (%s); the log's value counts"
+_logger: Final = logging.getLogger("treadle.runtime")
 
 
 class Runner:
@@ -691,14 +694,21 @@ class Runner:
     # -- for people --
 
     def note_drifts(self, instance: Instance, execution: Execution) -> None:
-        """Remember that a workflow's code has drifted from its log.
+        """Tell how a workflow's code has drifted from its log, once each; the recorded values count.
+
+        A workflow that is put away and read again says nothing new.
 
         Args:
             instance: whose.
             execution: just replayed.
         """
-        if execution.drifts and len(self.drifts) < DRIFTS_KEPT_MAX:
-            self.drifts[instance.workflow_id] = len(execution.drifts)
+        told = self.drifts.get(instance.workflow_id, 0)
+        news = [drift for drift in execution.drifts if drift.seq > told]
+        for drift in news:
+            _logger.warning(_DRIFT, instance.workflow_id, drift.seq, drift.kind.name, drift.field,
+                            drift.logged, drift.done, drift.where)  # fmt: skip
+        if news and (told or len(self.drifts) < DRIFTS_KEPT_MAX):
+            self.drifts[instance.workflow_id] = news[-1].seq
 
     def shown(self, stack: Any) -> bytes:
         """Make task trees JSON.

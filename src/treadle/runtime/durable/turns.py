@@ -370,6 +370,7 @@ class Turns:
             cut = self._guard(execution.finish_replay)
         except Exception as error:  # noqa: BLE001  # whatever it is, it concerns this workflow alone
             instance.execution = execution
+            self._runner.note_drifts(instance, execution)
             self._trouble(instance, (), error, alone=True)
             return
         instance.execution, instance.phase = execution, Phase.LIVE
