@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
+from typing import Literal
 
 from treadle.engine.driver.descent import CANCELLED_ALREADY_NS, effective_deadline_ns
 from treadle.engine.driver.errors import TooSlowError
@@ -80,11 +81,11 @@ class FailScope(CancelScope):
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
-        is_quiet = CancelScope.__exit__(self, kind, error, traceback)
-        if is_quiet and self._is_caught:
+    ) -> Literal[False]:  # so that who returns from the block need not return behind it
+        swallowed = CancelScope.__exit__(self, kind, error, traceback)
+        if swallowed and self._is_caught:
             raise TooSlowError("the time was over before the block was")
-        return is_quiet
+        return False
 
 
 def fail_at(deadline: float, *, shield: bool = False) -> FailScope:
