@@ -217,6 +217,7 @@ class Committer:
             if following and actor is not None:
                 self._changes.committed(actor.workflow_id)
         self._kernel.wake_all(woken)
+        self._changes.group_committed()
         self.events_appended += group.events - unwritten
 
     def _settle_specially(self, proposal: Proposal, outcome: Outcome) -> int:

@@ -3,12 +3,17 @@
 A follower only ever *pulls*: it reads a page after the last seq it has given, and when there is none it
 waits for a hint that something was committed, then reads again. Nothing is pushed, so there is no seam
 between history and live events that could lose or repeat one.
+
+Other processes' commits are found by asking the store. Runtimes over one store object that nobody else can
+reach (the one in memory) tell each other.
 """
 
 from __future__ import annotations
 
+import threading
 from collections import deque
-from typing import Self
+from collections.abc import Callable
+from typing import Final, Self
 
 import attrs
 import trio
@@ -18,6 +23,9 @@ from treadle.events import WorkflowEvent, WorkflowId
 from treadle.kernel import Kernel
 from treadle.runtime.inbox import raise_own
 from treadle.stores import Store
+
+_neighbours: Final[dict[int, list[Changes]]] = {}
+"""Open runtimes by the store they share, when nobody can share it but within this process."""
 
 
 @attrs.define(slots=True, eq=False)
@@ -48,23 +56,48 @@ class Changes:
         store: asked about other processes' commits, when it can have any.
         kernel: through which it waits.
         poll_seconds: how often it asks.
+
+    Attributes:
+        elsewhere: called when another runtime of this process has committed to the same store object.
     """
 
     def __init__(self, store: Store, kernel: Kernel, poll_seconds: float) -> None:
+        self.elsewhere: Callable[[], object] = _nothing
         self._store = store
         self._kernel = kernel
         self._poll_seconds = poll_seconds
-        # On the store itself, so that all runtimes over one open store hear of each other's commits at once
-        # and none has to poll. Dicts for their order: any of very many who follow one log leaves at once.
-        self._interests: dict[WorkflowId, dict[Interest, None]]
-        self._interests = vars(store).setdefault("_interests", {})
-        self._listening = 0
+        # Dicts for their order: any of very many who follow one log leaves at once.
+        self._interests: dict[WorkflowId, dict[Interest, None]] = {}
         self._error: TreadleError | None = None
         self._poller: trio.lowlevel.Task | None = None
+        self._thread = threading.get_ident()
+        self._neighbours: list[Changes] = []
+
+    def open(self) -> None:
+        """Meet the other runtimes over this store, if it is one that tells nobody of commits."""
+        if not self._store.shared:
+            self._neighbours = _neighbours.setdefault(id(self._store), [])
+            self._neighbours.append(self)
+
+    def close(self) -> None:
+        """Take leave of them."""
+        if self in self._neighbours:
+            self._neighbours.remove(self)
+            if not self._neighbours:
+                del _neighbours[id(self._store)]
+
+    def group_committed(self) -> None:
+        """Tell the other runtimes over this store that something was written."""
+        if len(self._neighbours) > 1:
+            for other in list(self._neighbours):
+                # A task is woken by its own thread alone; who shares such a store between threads must poll.
+                if other is not self and other._thread == self._thread:
+                    other.elsewhere()
+                    other._hint_all()
 
     @property
     def anybody(self) -> bool:
-        """Whether anybody follows a log of this store, in this process."""
+        """Whether anybody follows."""
         return bool(self._interests)
 
     def enter(self, workflow_id: WorkflowId) -> Interest:
@@ -83,7 +116,6 @@ class Changes:
             raise_own(self._error)
         interest = Interest(workflow_id, self._kernel)
         self._interests.setdefault(workflow_id, {})[interest] = None
-        self._listening += 1
         self._wake_poller()
         return interest
 
@@ -95,7 +127,6 @@ class Changes:
         """
         listening = self._interests[interest.workflow_id]
         del listening[interest]
-        self._listening -= 1
         if not listening:
             del self._interests[interest.workflow_id]
 
@@ -146,7 +177,7 @@ class Changes:
             return
         seen: int | None = None
         while True:
-            if not self._listening:
+            if not self.anybody:
                 self._poller = trio.lowlevel.current_task()
                 await self._kernel.park(self._forget_poller)
             try:
@@ -235,3 +266,7 @@ class Follower:
 
     async def _read(self) -> list[WorkflowEvent]:
         return await self._store.read(self._workflow_id, self._next_seq, limit=self._page_events)
+
+
+def _nothing() -> None:
+    pass

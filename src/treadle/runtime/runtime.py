@@ -320,6 +320,7 @@ class Runtime:
     def _abandon_rest(self) -> None:
         self._supervisor.abandon_rest()
         self._durable.release()
+        self._changes.close()
         self._changes.fail(self._failure or closed_error())
 
 
@@ -388,6 +389,7 @@ async def open_runtime(
     async with opened as live_store:
         runtime = Runtime(live_store, kernel, config or RuntimeConfig(), durable)
         try:
+            runtime._changes.open()
             await runtime._durable.open()
             async with trio.open_nursery() as nursery:
                 kernel.spawn(nursery, runtime._run_background, nursery.cancel_scope)

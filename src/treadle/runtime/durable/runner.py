@@ -161,6 +161,7 @@ class Runner:
             failed=self._not_read,
         )
         self.watching = Watching(self)
+        changes.elsewhere = self.watching.look
         self.turns = Turns(self)
 
     # -- instances --

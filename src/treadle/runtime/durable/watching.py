@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -75,6 +76,8 @@ class Watching:
         self._mail_wanted: dict[WorkflowId, None] = {}
         self._mail_task: trio.lowlevel.Task | None = None
         self._scanning = False
+        self._news = False
+        self._look_again = inf
         self._taken_meanwhile: set[Taken] = set()
         self._quiet_until: dict[WorkflowId, float] = {}
         self._digests: dict[str, str] = {}
@@ -114,7 +117,7 @@ class Watching:
                 if Status(head.facts.status).is_closed or not self._runs_here(head.facts.name):
                     continue
                 found += 1
-                await self._wake(head.workflow_id, head.facts.wake_up_ns)
+                await self._wake_up(head.workflow_id, head.facts.wake_up_ns)
             if len(page) < PAGE_WORKFLOWS:
                 self._horizon_ns = until_ns
                 return until_ns + 1, WorkflowId("")
@@ -125,7 +128,7 @@ class Watching:
     def _runs_here(self, name: str) -> bool:
         return name in self._runner.registry.workflows
 
-    async def _wake(self, workflow_id: WorkflowId, wake_up_ns: int) -> None:
+    async def _wake_up(self, workflow_id: WorkflowId, wake_up_ns: int) -> None:
         runner = self._runner
         if workflow_id in runner.instances:
             return
@@ -206,6 +209,11 @@ class Watching:
         if self._scanning:
             self._taken_meanwhile.add(taken)
 
+    def look(self) -> None:
+        """Have all mailboxes looked at: another runtime over the same store has written something."""
+        self._news = True
+        self._wake()
+
     def want_mail(self, instance: Instance) -> None:
         """Have the mailbox of a workflow read.
 
@@ -214,6 +222,9 @@ class Watching:
         """
         instance.wants_mail = True
         self._mail_wanted[instance.workflow_id] = None
+        self._wake()
+
+    def _wake(self) -> None:
         if self._mail_task is not None:
             task, self._mail_task = self._mail_task, None
             self._kernel.wake(task)
@@ -225,21 +236,22 @@ class Watching:
         scan = True
         while True:
             if scan:
+                self._news, self._look_again = False, inf
                 await self._scan_mail()
                 self.caught_up = True
             wanted, self._mail_wanted = self._mail_wanted, {}
             for workflow_id in wanted:
                 await self._read_mail(workflow_id)
-            if not self._mail_wanted:
+            if not (self._mail_wanted or self._news):
                 await self._wait_for_mail()
-            scan = False
+            scan = self._news or trio.current_time() >= self._look_again
             if self._store.shared:
                 counter = await self._again(self._store.change_counter)
-                scan, seen = counter != seen, counter
+                scan, seen = scan or counter != seen, counter
 
     async def _wait_for_mail(self) -> None:
-        seconds = self._runner.config.poll_seconds if self._store.shared else float("inf")
-        with trio.move_on_after(seconds):
+        poll = trio.current_time() + self._runner.config.poll_seconds if self._store.shared else inf
+        with trio.move_on_at(min(poll, self._look_again)):
             self._mail_task = trio.lowlevel.current_task()
             await self._kernel.park(self._forget_mail_task)
 
@@ -263,8 +275,10 @@ class Watching:
         if instance is None or instance.phase not in {Phase.HELD, Phase.STRANGE}:
             self._quiet_until.pop(workflow_id, None)
             return True
-        now = trio.current_time()
-        if self._quiet_until.get(workflow_id, 0.0) > now:
+        now, until = trio.current_time(), self._quiet_until.get(workflow_id, 0.0)
+        if until > now:
+            # Nothing may be committed by then that would call for another look.
+            self._look_again = min(self._look_again, until)
             return False
         self._quiet_until[workflow_id] = now + QUIET_SECONDS
         return True
