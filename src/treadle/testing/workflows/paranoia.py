@@ -11,6 +11,7 @@ from treadle.engine import Execution
 from treadle.engine.driver import TaskStack
 from treadle.events import WorkflowEvent
 from treadle.testing.workflows.items import Instance
+from treadle.testing.workflows.variables import variables
 
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]+\b")
 
@@ -88,7 +89,12 @@ def differences(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[tu
     Returns:
         What differs, and both sides.
     """
-    return tuple((what, before[what], after[what]) for what in before if before[what] != after.get(what))
+    gone = "nothing"
+    return tuple(
+        (what, value, after.get(what, gone))
+        for what, value in before.items()
+        if value != after.get(what, gone)
+    )
 
 
 def check_instance(instance: Instance) -> None:
@@ -129,6 +135,8 @@ def check_replay(execution: Execution, events: Sequence[WorkflowEvent]) -> None:
         again.replay(events)
         lacking = again.finish_replay()
         found = differences(portrait(execution), portrait(again))
+        # Not part of the portrait: that is compared between processes, too, where a user's repr may differ.
+        found += differences(variables(execution), variables(again))
         if lacking is not None:
             kinds = ", ".join(event.kind.name for event in lacking.events)
             found = (("commands", "those of the log", f"{kinds} as well"), *found)

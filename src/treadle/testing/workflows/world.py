@@ -307,6 +307,8 @@ class World:
                 args_json = converter.encode(list(message.args))
                 answer = self.execution_of(root).query(message.name, args_json)
             self.answers.append(converter.decode(answer))
+            if self._trials.check is not None:
+                self._trials.check(root)
         except QueryFailedError as error:
             self.answers.append(error)
             if root.execution is not None and root.execution.is_spoilt:
