@@ -52,6 +52,7 @@ class Offer:
         reply: who waits until it was taken, for an update until it was answered.
         records: to be written with it.
         accepted: who waits only until an update was accepted.
+        asks_again: whether the log may have it already: then nobody may say that it was refused.
     """
 
     input: Input
@@ -59,6 +60,7 @@ class Offer:
     reply: Reply | None = None
     records: tuple[Record, ...] = ()
     accepted: Reply | None = None
+    asks_again: bool = False
 
 
 @attrs.define(slots=True, eq=False)
@@ -167,12 +169,14 @@ class Flight:
         decided: what.
         digest: of the last event in the unit under way.
         left: what follows in further units, the last ones first; None when there never were any.
+        has_landed: whether a unit of it is durable already.
     """
 
     instance: Instance
     decided: Decided
     digest: bytes = b""
     left: list[Part] | None = None
+    has_landed: bool = False
 
 
 class EngineProposal(Proposal):

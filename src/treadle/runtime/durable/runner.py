@@ -358,6 +358,7 @@ class Runner:
         if self._changes.anybody:
             self._changes.committed(instance.workflow_id)
         if flight.left:
+            flight.has_landed = True
             self.flights.go_on(flight)
             return
         decided = flight.decided
@@ -385,10 +386,14 @@ class Runner:
             return
         if self.stopping:
             return
+        # What has begun to land goes on by itself, so its callers must not hear that it was refused.
+        goes_on = isinstance(error, AdmissionError) or flight.has_landed
+        if goes_on:
+            for offer in flight.decided.offers:
+                if type(offer) is Offer:
+                    offer.asks_again = True
         instance.offers[:0] = [
-            offer
-            for offer in flight.decided.offers
-            if error is None or isinstance(error, AdmissionError) or not _tell_failed(offer, error)
+            offer for offer in flight.decided.offers if goes_on or not _tell_failed(offer, error)
         ]
         # What it has put may be there after all.
         for message in flight.decided.put:
@@ -406,7 +411,7 @@ class Runner:
         instance.known.clear()
         # Who waits for an update asks again: its end may be in the log by now.
         asked = ((update, reply) for update, replies in instance.updates.values() for reply in replies)
-        again = (Offer(update, reply=reply) for update, reply in asked)
+        again = (Offer(update, reply=reply, asks_again=True) for update, reply in asked)
         waiting = (offer for offer in kept if _is_update_here(offer))
         instance.behind_mail[:0] = [*again, *waiting]
         instance.updates.clear()
@@ -827,10 +832,12 @@ class Runner:
                     reply.fail(error)
 
 
-def _tell_failed(offer: AnyOffer, error: TreadleError) -> bool:
+def _tell_failed(offer: AnyOffer, error: TreadleError | None) -> bool:
     """Tell callers that wait for a start or an update what the store has said, instead of trying for ever."""
-    waits = type(offer) is StartOffer or (type(offer) is Offer and type(offer.input) is Update)
-    if not waits or offer.message is not None or offer.reply is None:
+    waits = type(offer) is StartOffer or (
+        type(offer) is Offer and type(offer.input) is Update and not offer.asks_again
+    )
+    if error is None or not waits or offer.message is not None or offer.reply is None:
         return False
     offer.reply.fail(error)
     return True

@@ -378,11 +378,12 @@ class Turns:
         decided = Decided()
         if instance.held:
             instance.held = ""
-            decided.facts = HeadFacts(*execution.facts())
             decided.records += (Record(HELD, instance.workflow_id.encode(), None),)
         if cut is not None:
             decided.events += cut.events
             decided.effects += cut.effects
+        if execution.facts() != instance.facts:
+            # After a crash between two units of a turn they say only that somebody must look.
             decided.facts = HeadFacts(*execution.facts())
         self._take_up(instance, execution)
         if decided.writes:
