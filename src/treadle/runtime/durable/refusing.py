@@ -255,18 +255,17 @@ def message_back(message: Message, error: TreadleError, envelopes: Envelopes) ->
     Returns:
         The row for its mailbox, or None when no workflow waits to hear.
     """
-    if isinstance(error, CorruptStoreError):
-        return None  # it cannot be read: nobody knows who has sent it
+    is_start = message.kind == MessageKind.CHILD_START
+    kind = _SENT_BY_WORKFLOWS.get(message.kind)
+    if isinstance(error, CorruptStoreError) or not (is_start or kind):
+        return None  # nobody knows who has sent it, or it was no workflow
     failure = Failure(type(error).__name__, str(error))
     payload = envelopes.open(message.workflow_id, message.payload)
-    if message.kind == MessageKind.CHILD_START:
+    if kind is None:
         start = msgspec.json.decode(payload, type=ChildStartMessage)
         result = ChildResultMessage(start.parent_seq, failure=failure, status="refused")
         back = message_id(message.workflow_id, 0, start.parent_run, start.parent_seq)
         return envelopes.row(start.parent_id, back, MessageKind.CHILD_RESULT, encode_message(result))
-    kind = _SENT_BY_WORKFLOWS.get(message.kind)
-    if kind is None:
-        return None
     sent: SignalMessage | CancelMessage = msgspec.json.decode(payload, type=kind)
     if not sent.sender:
         return None

@@ -220,11 +220,14 @@ class Runner:
         Args:
             message: durable, and not taken as far as is known.
         """
-        instance = self.instance(message.workflow_id)
-        if message.message_id in instance.known:
+        instance = self.instances.get(message.workflow_id)
+        if instance is not None and message.message_id in instance.known:
             return
-        instance.known[message.message_id] = None
-        self.offer(instance, self.watching.offer_of(message))
+        offer = self.watching.offer_of(message)
+        if offer is not None:
+            instance = self.instance(message.workflow_id)
+            instance.known[message.message_id] = None
+            self.offer(instance, offer)
 
     def hand_on(self, message: Message) -> None:
         """Offer a row that this process has just put, behind all that was put before it.

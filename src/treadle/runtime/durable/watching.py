@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import logging
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -54,7 +55,14 @@ REPLIES_KEPT_SECONDS: Final = 3_600
 """How long an answer waits for whoever has asked."""
 QUIET_SECONDS: Final = 1.0
 """How often the mail of workflows that cannot read it (held, not run here) is looked at."""
+LEFT_KEPT_MAX: Final = 1_000
+"""How many messages that lack a codec are told of; more of them say nothing new."""
+_ANSWERED_AT_ONCE: Final = frozenset(
+    {MessageKind.UPDATE, MessageKind.QUERY, MessageKind.STACK, MessageKind.RESUME}
+)
+"""Kinds that are of no use later: who has sent them waits for the answer now."""
 _NANOSECONDS: Final = 1_000_000_000
+_logger: Final = logging.getLogger("treadle.runtime")
 
 
 class Watching:
@@ -79,6 +87,7 @@ class Watching:
         self._news = False
         self._look_again = inf
         self._taken_meanwhile: set[Taken] = set()
+        self._left: set[bytes] = set()
         self._quiet_until: dict[WorkflowId, float] = {}
         self._digests: dict[str, str] = {}
 
@@ -154,20 +163,31 @@ class Watching:
 
     # -- mail --
 
-    def offer_of(self, message: Message) -> AnyOffer:
+    def offer_of(self, message: Message) -> AnyOffer | None:
         """Make of a row what waits for an instance's turn.
 
         Args:
             message: the row.
 
         Returns:
-            The offer. A row that cannot be read becomes one that is turned away.
+            The offer. A row that cannot be read becomes one that is turned away. None when a codec or a key
+            is missing: such a row stays for a runner that has it, unless its sender waits for an answer.
         """
         try:
             payload = self._runner.envelopes.open(message.workflow_id, message.payload)
             return self._offer_of(message, payload)
-        except (CodecError, CorruptStoreError, msgspec.DecodeError, UnicodeDecodeError, KeyError) as error:
+        except CodecError as error:
+            if message.kind in _ANSWERED_AT_ONCE:
+                return Ask("unreadable", name=str(error), message=message)
+            self._leave(message, error)
+            return None
+        except (CorruptStoreError, msgspec.DecodeError, UnicodeDecodeError, KeyError) as error:
             return Ask("unreadable", name=str(error), message=message)
+
+    def _leave(self, message: Message, error: CodecError) -> None:
+        if message.message_id not in self._left and len(self._left) < LEFT_KEPT_MAX:
+            self._left.add(message.message_id)
+            _logger.warning("a message to workflow %r is left in its mailbox: %s", message.workflow_id, error)
 
     def _offer_of(self, message: Message, payload: bytes) -> AnyOffer:
         kind, code = message.kind, self._runner.registry.workflows.get
