@@ -230,6 +230,7 @@ class Instance:
         inputs_max: how many inputs a turn takes; 1 after a turn that could not be finished.
         failures: units in a row that were not written.
         paused: whether it waits until the store may be well again.
+        crashed: whether a unit of its was not written and its code is still to be thrown away.
         wants_mail: whether its mailbox is to be read.
         retries_held: whether it is to be replayed although it is held.
         held: why it is held.
@@ -255,6 +256,7 @@ class Instance:
     inputs_max: int = 1_000
     failures: int = 0
     paused: bool = False
+    crashed: bool = False
     wants_mail: bool = False
     retries_held: bool = False
     held: str = ""
@@ -262,7 +264,8 @@ class Instance:
     @property
     def is_idle(self) -> bool:
         """Whether nothing of it waits or is under way."""
-        return not (self.offers or self.flight is not None or self.posted or self.paused or self.wants_mail)
+        waits = self.offers or self.posted or self.paused or self.crashed or self.wants_mail
+        return not (waits or self.flight is not None)
 
     def learn(self, head: Head) -> None:
         """Take over where its log stands.

@@ -122,6 +122,7 @@ class Runner:
         self._leaving = 0
         self._chance = b""
         self._seeds = 0
+        self._ended: list[Execution] = []
         self._nursery: trio.Nursery | None = None
         self._changes = changes
         self._stopped = stopped
@@ -302,8 +303,14 @@ class Runner:
         if execution is not None:
             self.turns.evict(execution)
 
+    def _evict_ended(self) -> None:
+        ended, self._ended = self._ended, []
+        for execution in ended:
+            self.turns.evict(execution)
+
     def _put_all_away(self) -> None:
         # The end: code that stood still in memory must not be found by the garbage collector.
+        self._evict_ended()
         for instance in list(self.instances.values()):
             execution, instance.execution = instance.execution, None
             if execution is not None:
@@ -401,9 +408,12 @@ class Runner:
         # What it has put may be there after all.
         for message in flight.decided.put:
             self.watching.want_mail(self.instance(message.workflow_id))
+        # Its code is ahead of its log: a turn that was asked for before must not be taken with it.
+        instance.crashed = True
         self.stage.post(self._begin_anew, instance, error)
 
     def _begin_anew(self, instance: Instance, error: TreadleError | None) -> None:
+        instance.crashed = False
         execution, instance.execution = instance.execution, None
         if execution is not None:
             self.turns.evict(execution)
@@ -422,6 +432,8 @@ class Runner:
             instance.phase = Phase.COLD
         instance.failures += 1
         self.loading.recovered(instance)
+        # At once, also when it pauses first: what comes from now on must not overtake what was dropped.
+        self.watching.want_mail(instance)
         if error is None or instance.failures == 1:
             self._go_on(instance)
             return
@@ -522,7 +534,8 @@ class Runner:
         instance.phase = Phase.CLOSED
         self.attempts.cancel_all(instance.workflow_id)
         if execution is not None:
-            self.stage.post(self.turns.evict, execution)
+            self._ended.append(execution)
+            self.stage.post(self._evict_ended)
         error = None
         for _, replies in instance.updates.values():
             for reply in replies:

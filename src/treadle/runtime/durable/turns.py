@@ -75,7 +75,7 @@ class Turns:
             instance: whose turn it is.
         """
         instance.posted = False
-        if self._runner.stopping or instance.flight is not None or instance.paused:
+        if self._runner.stopping or instance.flight is not None or instance.paused or instance.crashed:
             return
         if instance.loaded is not None:
             self._awaken(instance)

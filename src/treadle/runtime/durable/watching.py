@@ -317,7 +317,8 @@ class Watching:
             if Taken(row.workflow_id, row.message_id) not in gone:
                 runner.deliver(row)
         instance = runner.instances.get(workflow_id)
-        if instance is not None and instance.wants_mail:
+        if instance is not None and instance.wants_mail and workflow_id not in self._mail_wanted:
+            # Asked for once more meanwhile: what was put since these rows were read must not be overtaken.
             instance.wants_mail = False
             instance.offers.extend(instance.behind_mail)
             instance.behind_mail.clear()
