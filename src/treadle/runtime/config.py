@@ -51,7 +51,8 @@ class RuntimeConfig:
             longest are put away and replayed when they are needed.
         recoveries_max: how many durable workflows are read and replayed at once.
         lost_attempts_max: how many attempts at one activity may be lost with their process before it
-            fails: an activity that kills its process must not do so for ever.
+            fails: an activity that kills its process must not do so for ever. One that was due and only
+            waited for a slot counts as well: the log cannot tell them apart.
         standby_seconds: how often a runner that stands by looks whether it can take over.
         heartbeat_seconds: how often what activities tell is written at most.
 

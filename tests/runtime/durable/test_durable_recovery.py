@@ -185,6 +185,52 @@ async def test_an_attempt_that_was_still_to_come_is_not_noted_as_lost(kernel, au
         assert "activity_attempt_failed" not in await kinds(handle)
 
 
+@workflow.define
+async def two_at_gates() -> list[str]:
+    found: list[str] = []
+
+    async def one(name: str) -> None:
+        found.append(await workflow.activity(at_gate, name))
+
+    async with workflow.open_nursery() as nursery:
+        nursery.start_soon(one, "g")
+        nursery.start_soon(one, "h")
+    return found
+
+
+@pytest.mark.parametrize("crashes", [1, 3])
+async def test_one_that_waited_for_a_slot_counts_as_lost_and_its_own_retries_do_not(
+    kernel, crashes, autojump_clock
+):
+    """The log cannot tell it from one that ran; it costs a number and a place in the bound, no retry."""
+
+    def limited(store):
+        return open_runtime(
+            store,
+            workflows=[two_at_gates],
+            activities=[at_gate],
+            kernel=kernel,
+            config=RuntimeConfig(activities_max=1, close_timeout_seconds=1),
+        )
+
+    store = CutStore(kernel, 1)
+    for _ in range(crashes):
+        async with limited(store) as runtime:
+            await runtime.start(two_at_gates, id="a", id_policy="use_existing")
+            await trio.sleep(1)
+            store.left = 0
+        store.left = 10**9
+    assert {("at gate", "g")} == set(board.notes), "there was one slot, and it was taken"
+    board.open("g")
+    board.open("h")
+    async with limited(store) as runtime:
+        handle = runtime.workflow("a")
+        assert ["g", "h"] == sorted(await handle.result())
+        noted = [e for e in await handle.read().list() if e.kind.name == "ACTIVITY_ATTEMPT_FAILED"]
+    assert 2 * crashes == len(noted)
+    assert all(b'"lost":true' in event.payload for event in noted)
+
+
 # -- a store that fails for a while --
 
 
