@@ -5,10 +5,13 @@ from __future__ import annotations
 import signal
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import trio
 from process_lines import await_line
 
+from treadle.cli.durable.running import _begun_head
 from treadle.cli.durable.waiting import Teller
 
 pytestmark = pytest.mark.usefixtures("shop")
@@ -244,3 +247,22 @@ def test_where_another_process_runs_the_workflows_it_is_asked_to(served, treadle
 
     assert (ran.code, ran.json) == (0, "awake")
     assert "it is asked to run this one" in ran.err
+
+
+def test_a_start_that_is_taken_while_one_looks_for_it_has_begun():
+    """Whatever is read first, the runner may take the waiting start before the second is read."""
+
+    class Taking:
+        looks = 0
+
+        async def heads(self, _):
+            self.looks += 1
+            return [SimpleNamespace(next_seq=1 if self.looks == 1 else 2)]
+
+        async def messages(self, _, *, limit):
+            self.looks += 1
+            return ["a start"][:limit] if self.looks == 1 else []
+
+    head = trio.run(_begun_head, Taking(), "o")
+
+    assert head.next_seq == 2
