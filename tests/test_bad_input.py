@@ -19,8 +19,9 @@ import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from itertools import count, repeat
+from itertools import repeat
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import apsw
@@ -30,7 +31,6 @@ import trio
 
 import bad_workflow_cases
 import treadle
-from powerloss import Disk
 from treadle import (
     EventKind,
     NewEvent,
@@ -49,6 +49,7 @@ from treadle.cli.importer import Importer, Tally
 from treadle.cli.logs.exporting import export
 from treadle.formats import ImportedLog
 from treadle.formats.lines import LINE_SIZE_BYTES_MAX
+from treadle.sim import Problem, SimulatedDisk
 from treadle.stores import Refused, StoreOptions, Unit, sqlite
 from treadle.stores.sqlite import schema
 from treadle.testing import InlineKernel, LogWriter
@@ -699,54 +700,35 @@ async def backup_of_memory(folder: Path) -> list[TreadleError]:
     return [error]
 
 
-DISKS = count()
-
-
-@attrs.define
-class Fault:
-    """What a simulated disk does from now on."""
-
-    operation: str = ""
-    problem: str = ""
-
-    def __call__(self, operation: str, _: str) -> str:
-        return self.problem if operation == self.operation else ""
+def simulated_disk() -> SimulatedDisk:
+    """Make a disk that is well until it is told to fail."""
+    return SimulatedDisk(draw=Random(1).random)
 
 
 @contextmanager
-def simulated_disk(fault: Fault) -> Iterator[str]:
-    """Register a disk for as long as a test needs it."""
-    disk = Disk(f"bad-input-{next(DISKS)}", fault)
-    try:
-        yield disk.name
-    finally:
-        disk.unregister()
-
-
-@contextmanager
-def failing(fault: Fault, operation: str, problem: str) -> Iterator[None]:
+def failing(disk: SimulatedDisk, operation: str, problem: Problem) -> Iterator[None]:
     """Let a disk fail for a while."""
-    fault.operation, fault.problem = operation, problem
+    disk.fault = lambda asked, _: problem if asked == operation else None
     try:
         yield
     finally:
-        fault.operation = fault.problem = ""
+        disk.fault = None
 
 
-def on_failing_disk(name: str, operation: str, problem: str, *, goes_on: bool) -> None:
+def on_failing_disk(name: str, operation: str, problem: Problem, *, goes_on: bool) -> None:
     """A case about a disk that fails while an event is written."""
 
     @case(name)
     async def run(_: Path) -> list[TreadleError]:
-        fault = Fault()
-        with simulated_disk(fault) as vfs:
+        with simulated_disk() as disk:
             kernel = InlineKernel()
-            store = await sqlite.open_store(StoreOptions("store.db", "sqlite:store.db"), kernel, vfs=vfs)
+            options = StoreOptions("store.db", "sqlite:store.db")
+            store = await sqlite.open_store(options, kernel, vfs=disk.name)
             async with open_runtime(store, kernel=kernel) as runtime:
                 order = runtime.workflow(NAME)
                 await order.append("custom", b"1")
                 before = [event async for event in order.read()]
-                with failing(fault, operation, problem):
+                with failing(disk, operation, problem):
                     error = await raised(order.append("custom", b"2", seq=2))
 
                 # Reads go on, and show what was acknowledged; the disk is well again, but is it trusted?
@@ -762,22 +744,22 @@ def on_failing_disk(name: str, operation: str, problem: str, *, goes_on: bool) -
         return [error]
 
 
-on_failing_disk("disk-full", "write", "full", goes_on=True)
-on_failing_disk("disk-write-error", "write", "write", goes_on=False)
-on_failing_disk("disk-fsync-error", "sync", "fsync", goes_on=False)
+on_failing_disk("disk-full", "write", Problem.FULL, goes_on=True)
+on_failing_disk("disk-write-error", "write", Problem.IO, goes_on=False)
+on_failing_disk("disk-fsync-error", "sync", Problem.IO, goes_on=False)
 
 
 @case("store-poisoned")
 async def poisoned_store(_: Path) -> list[TreadleError]:
     """After an I/O error appends, followers and the runner's take-over all end with the same error."""
-    fault = Fault()
-    with simulated_disk(fault) as vfs:
+    with simulated_disk() as disk:
         kernel = InlineKernel()
-        store = await sqlite.open_store(StoreOptions("store.db", "sqlite:store.db"), kernel, vfs=vfs)
+        options = StoreOptions("store.db", "sqlite:store.db")
+        store = await sqlite.open_store(options, kernel, vfs=disk.name)
         async with open_runtime(store, kernel=kernel) as runtime:
             order = runtime.workflow(NAME)
             await order.append("custom", b"1")
-            with failing(fault, "sync", "fsync"):
+            with failing(disk, "sync", Problem.IO):
                 await raised(order.append("custom", b"2"))
             before = [event async for event in order.read()]
             errors = [
