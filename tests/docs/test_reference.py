@@ -21,6 +21,7 @@ from treadle.formats.histories import CADENCE_TYPES, KIND_BY_TYPE, TEMPORAL_TYPE
 from treadle.formats.xes.content import KIND_BY_TRANSITION
 from treadle.log import ADMISSION
 from treadle.runtime.durable.handle import DurableHandle
+from treadle.sim.disk import FAULTS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -235,6 +236,13 @@ def test_statistics_that_are_explained_exist() -> None:
 
     assert named
     assert [name for name in named if name not in told] == []
+
+
+def test_faults_of_the_simulated_disk_are_the_codes_own() -> None:
+    """The page on simulation prints the literal table of faults."""
+    shown = table("explanation/simulation.md", "fault", "why it must be survived", "survived by")
+
+    assert [[name, *fault] for name, fault in FAULTS.items()] == shown
 
 
 def test_store_methods_are_listed_for_authors() -> None:
