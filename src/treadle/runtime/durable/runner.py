@@ -25,21 +25,19 @@ from treadle.engine import (
     Closed,
     EndedByCancel,
     Execution,
-    Failed,
     Registry,
     StartActivity,
     TimersFired,
     Update,
     WorkflowDefinition,
 )
-from treadle.engine.definitions import ActivityOptions
-from treadle.engine.records import OptionsRecord, options_of
 from treadle.errors import AdmissionError, FencedError, StorePoisonedError, TreadleError
 from treadle.events import WorkflowId
 from treadle.kernel import Kernel
 from treadle.payloads import CodecChain, Converter
 from treadle.runtime.config import RuntimeConfig
-from treadle.runtime.durable.attempts import Attempt, Attempts, AttemptState
+from treadle.runtime.durable.attempting import Attempting
+from treadle.runtime.durable.attempts import Attempt, AttemptState
 from treadle.runtime.durable.flights import Flights
 from treadle.runtime.durable.instance import (
     AnyOffer,
@@ -58,7 +56,7 @@ from treadle.runtime.durable.stage import Stage
 from treadle.runtime.durable.timetable import Timetable
 from treadle.runtime.durable.turns import Turns
 from treadle.runtime.durable.watching import Watching
-from treadle.runtime.durable.wire import HEARTBEATS, RUNNER, BeatNote, Envelopes, decode_wire
+from treadle.runtime.durable.wire import RUNNER, Envelopes
 from treadle.runtime.following import Changes
 from treadle.runtime.supervisor import Supervisor
 from treadle.stores import Message, Record, Store, Unit
@@ -126,10 +124,7 @@ class Runner:
         self._nursery: trio.Nursery | None = None
         self._changes = changes
         self._stopped = stopped
-        self._options: dict[OptionsRecord | None, ActivityOptions] = {}
         self._waiters: dict[WorkflowId, list[Promise]] = {}
-        self._beaten: dict[Attempt, None] = {}
-        self._beat_task: trio.lowlevel.Task | None = None
         committer = supervisor.committer
         self.stage = Stage(
             kernel, has_room=committer.has_room, wait_room=committer.wait_room, closing=self._put_all_away
@@ -142,15 +137,8 @@ class Runner:
             settled=self._settled,
         )
         self.timetable: Timetable[Any] = Timetable(kernel, self._time_came)
-        self.attempts = Attempts(
-            kernel,
-            converter,
-            running_max=config.activities_max,
-            timetable=self.timetable,
-            ended=self._attempt_ended,
-            look_up=self._look_up_details,
-            beaten=self._attempt_has_beaten,
-        )
+        self.attempting = Attempting(self)
+        self.attempts = self.attempting.attempts
         self.loading = Loading(
             store,
             kernel,
@@ -498,7 +486,7 @@ class Runner:
         """
         for effect in decided.effects:
             if isinstance(effect, StartActivity):
-                self.start_attempt(instance, effect.seq)
+                self.attempting.start(instance, effect.seq)
             elif isinstance(effect, CancelActivity):
                 self._cancel_attempt(instance, effect)
             elif isinstance(effect, AnswerUpdate):
@@ -515,7 +503,7 @@ class Runner:
     def _tell(self, instance: Instance, offer: AnyOffer, decided: Decided) -> None:
         if type(offer) is Offer:
             if type(offer.input) is AttemptFailed:
-                self.start_attempt(instance, offer.input.seq)
+                self.attempting.start(instance, offer.input.seq)
             elif type(offer.input) is Update:
                 # Its answer is an effect, which has come by now if it was turned away.
                 if offer.accepted is not None:
@@ -546,100 +534,6 @@ class Runner:
         name = instance.facts.name if instance.facts is not None else ""
         for promise in self._waiters.pop(instance.workflow_id, ()):
             promise.give((effect.status, effect.payload, name))
-
-    # -- attempts --
-
-    def start_attempt(self, instance: Instance, seq: int) -> None:
-        """Take on the next attempt at an activity, unless there is one or it has ended.
-
-        Args:
-            instance: LIVE.
-            seq: the seq of its ACTIVITY_SCHEDULED.
-        """
-        execution = instance.execution
-        pending = execution.activities.get(seq) if execution is not None else None
-        if execution is None or pending is None or pending.is_cancelling:
-            return
-        if (instance.workflow_id, seq) in self.attempts.known:
-            return
-        record = pending.record
-        options = self._options.get(record.options)
-        if options is None:
-            options = self._options[record.options] = options_of(record)
-        definition = self.registry.activities.get(record.name)
-        if definition is None:
-            # The engine holds a workflow whose code asks for an activity that is not known here; this one was
-            # asked for by code that is gone by now.
-            return
-        failed = pending.attempts_failed
-        self.attempts.start(
-            Attempt(
-                instance.workflow_id,
-                execution.run_start_seq,
-                seq,
-                failed + 1,
-                definition,
-                bytes(record.args),
-                options,
-                pending.scheduled_ns,
-                pending.next_due_ns or pending.scheduled_ns,
-                details_known=not failed and not instance.recovering,
-                lost=pending.attempts_lost,
-            )
-        )
-
-    def _attempt_ended(self, attempt: Attempt) -> None:
-        if self.stopping:
-            return
-        if attempt.unheard:
-            if attempt.has_beaten:
-                self._beaten.pop(attempt, None)
-                unit = Unit(records=(self._beat_record(attempt, None),), epoch=self.flights.epoch)
-                self.flights.send_alone(unit, lambda _: None)
-            return
-        now_ns = self.kernel.wall_time_ns()
-        given = _what_follows(attempt, now_ns)
-        records: tuple[Record, ...] = ()
-        if attempt.has_beaten:
-            self._beaten.pop(attempt, None)
-            done = type(given) is ActivityDone
-            records = (self._beat_record(attempt, None if done else attempt.details),)
-        self.offer(self.instance(attempt.workflow_id), Offer(given, records=records))
-
-    def _beat_record(self, attempt: Attempt, details: bytes | None) -> Record:
-        key = attempt.record_key
-        if details is None:
-            return Record(HEARTBEATS, key, None)
-        note = BeatNote(msgspec.Raw(details), attempt.number)
-        return self.envelopes.record(HEARTBEATS, key, attempt.workflow_id, note)
-
-    async def _look_up_details(self, attempt: Attempt) -> bytes | None:
-        found = await self.store.record(HEARTBEATS, attempt.record_key)
-        if found is None:
-            return None
-        attempt.has_beaten = True
-        note = decode_wire(self.envelopes.open(attempt.workflow_id, found), BeatNote)
-        return bytes(note.details)
-
-    def _attempt_has_beaten(self, attempt: Attempt) -> None:
-        self._beaten[attempt] = None
-        if self._beat_task is not None:
-            task, self._beat_task = self._beat_task, None
-            self.kernel.wake(task)
-
-    @trio.lowlevel.enable_ki_protection
-    async def _write_beats(self) -> None:
-        while True:
-            while not self._beaten:
-                self._beat_task = trio.lowlevel.current_task()
-                await self.kernel.park(self._forget_beat_task)
-            beaten, self._beaten = self._beaten, {}
-            records = tuple(self._beat_record(attempt, attempt.details) for attempt in beaten)
-            self.flights.send_alone(Unit(records=records, epoch=self.flights.epoch), lambda _: None)
-            await self.kernel.sleep(self.config.heartbeat_seconds)
-
-    def _forget_beat_task(self) -> None:
-        self._beat_task = None
 
     # -- time --
 
@@ -801,7 +695,7 @@ class Runner:
                 self.stage.run,
                 self.loading.run,
                 self.timetable.run,
-                self._write_beats,
+                self.attempting.write_beats,
                 self.watching.watch_due,
                 self.watching.watch_mail,
             ):
@@ -857,24 +751,6 @@ def _tell_failed(offer: AnyOffer, error: TreadleError | None) -> bool:
         return False
     offer.reply.fail(error)
     return True
-
-
-def _what_follows(attempt: Attempt, now_ns: int) -> ActivityDone | AttemptFailed:
-    """Decide whether an attempt was the last: the activity's own retry policy, within its limits of time."""
-    outcome = attempt.outcome
-    assert outcome is not None  # noqa: S101  # the pair of Attempt.end()
-    if type(outcome) is Failed and not attempt.cancelled and not outcome.failure.non_retryable:
-        failure, options = outcome.failure, attempt.options
-        made = attempt.number - attempt.lost
-        delay_ns = options.retry.next_delay_ns(made, retry_after_seconds=failure.retry_after_seconds)
-        if delay_ns is not None and not _too_late(attempt, now_ns + delay_ns):
-            return AttemptFailed(attempt.seq, attempt.number, failure, now_ns + delay_ns)
-    return ActivityDone(attempt.seq, outcome, attempt.number)
-
-
-def _too_late(attempt: Attempt, due_ns: int) -> bool:
-    limit_ns = attempt.options.schedule_to_close_ns
-    return limit_ns is not None and due_ns >= attempt.scheduled_ns + limit_ns
 
 
 def _is_update_here(offer: AnyOffer) -> bool:

@@ -415,7 +415,7 @@ class Turns:
                 if offer := self._lost_attempt(instance, execution, effect.seq, now_ns):
                     first.append(offer)
                 else:
-                    runner.start_attempt(instance, effect.seq)
+                    runner.attempting.start(instance, effect.seq)
         instance.offers[:0] = first
         if (timer_ns := execution.next_timer_ns) is not None and timer_ns <= now_ns:
             instance.offers.append(Offer(TimersFired(now_ns)))
