@@ -15,8 +15,10 @@ from board import board, kinds
 from faulty import UNAVAILABLE, UNKNOWN, FaultyStore
 
 from treadle import RuntimeConfig, activity, open_runtime, workflow
+from treadle.engine import Execution
 from treadle.errors import FencedError, StorePoisonedError, StoreUnavailableError, WorkflowFailedError
 from treadle.kernel import InlineKernel
+from treadle.runtime.durable.runner import Runner
 
 
 @activity.define(retry=activity.Retry(attempts=3))
@@ -338,3 +340,55 @@ async def read_results(path) -> dict[str, int]:
             assert 20 == found.count("activity_completed")
             assert 20 == found.count("activity_scheduled")
         return results
+
+
+# -- a read that fails half-way --
+
+
+class HalfReadStore(FaultyStore):
+    """Gives one log at a time, lets whatever has it live for a second, and then fails once.
+
+    Attributes:
+        reads_left: how many reads of many logs are answered before one fails; None never fails.
+    """
+
+    reads_left: int | None = None
+
+    async def read_many(self, *args, **options):
+        if self.reads_left is not None:
+            await self._kernel.sleep(1)
+            self.reads_left -= 1
+            if self.reads_left < 0:
+                self.reads_left = None
+                raise UNAVAILABLE
+        return await super().read_many(*args, **options)
+
+
+@pytest.mark.parametrize("answered", range(4))
+async def test_who_was_read_before_a_read_failed_lives_on_as_it_is(answered, monkeypatch, autojump_clock):
+    """One page may hold many workflows; those of it that live by then are not begun a second time."""
+    made: list[Execution] = []
+    make = Runner.execution
+
+    def noted(*args, **options):
+        made.append(make(*args, **options))
+        return made[-1]
+
+    kernel = InlineKernel()
+    store = HalfReadStore(kernel)
+    limits = RuntimeConfig(page_events=1, backoff_initial_seconds=5)
+    names = ["a", "b", "c"]
+    async with open_runtime(store, workflows=FLOWS, activities=ACTIVITIES, kernel=kernel) as runtime:
+        for name in names:
+            await runtime.start(wait_at, name, id=name)
+            await board.wait_for_arrival(name)
+    monkeypatch.setattr(Runner, "execution", noted)
+    store.reads_left = answered
+    opened = open_runtime(store, workflows=FLOWS, activities=ACTIVITIES, kernel=kernel, config=limits)
+    async with opened as runtime:
+        await trio.sleep(60)
+        assert sorted(names) == sorted(execution.workflow_id for execution in made)
+        for name in names:
+            board.open(name)
+            assert name == await runtime.workflow(name).result()
+    assert all(execution.is_spoilt for execution in made), "each was put away, none left to the collector"

@@ -58,6 +58,7 @@ class Loading:
         self._wanted: deque[Instance] = deque()
         self._task: trio.lowlevel.Task | None = None
         self._room: dict[trio.lowlevel.Task, None] = {}
+        self._unread: dict[Instance, None] = {}
 
     def __len__(self) -> int:
         return len(self._wanted) + self.recovering
@@ -119,10 +120,12 @@ class Loading:
             instance.recovering = True
             self.recovering += 1
             chosen.append(instance)
+        # Those that were handed on may have begun to live by now, and must not be taken for unread.
+        self._unread = dict.fromkeys(chosen)
         try:
             await self._read_all(chosen)
         except TreadleError as error:
-            self._failed([instance for instance in chosen if instance.loaded is None], error)
+            self._failed(list(self._unread), error)
 
     async def _read_all(self, chosen: list[Instance]) -> None:
         heads = await self._store.heads([instance.workflow_id for instance in chosen])
@@ -131,7 +134,7 @@ class Loading:
             instance.learn(head)
             facts = head.facts
             if not self._has_code_to_run(instance, head):
-                self._read(instance)
+                self._give(instance)
             elif facts is not None and facts.run_start_seq == 1 and head.first_kept_seq == 1:
                 whole.append((instance, head))
             else:
@@ -142,8 +145,12 @@ class Loading:
         except CorruptStoreError:
             # One by one: the others are not to be blamed for what is wrong with one of them.
             for instance, head in whole:
-                if instance.loaded is None:
+                if instance in self._unread:
                     await self._read_run(instance, head, 1, [])
+
+    def _give(self, instance: Instance) -> None:
+        del self._unread[instance]
+        self._read(instance)
 
     def _has_code_to_run(self, instance: Instance, head: Head) -> bool:
         """Decide by the head what an instance is; only what runs here is worth reading."""
@@ -173,7 +180,7 @@ class Loading:
                     events = list(page.events)
                 except CorruptStoreError as error:
                     instance.loaded = error
-                    self._read(instance)
+                    self._give(instance)
                     continue
                 if page.complete and len(events) == head.next_seq - 1:
                     self._hand_on(instance, head, events)
@@ -195,7 +202,7 @@ class Loading:
                 events += page
         except (CorruptStoreError, EventsPrunedError) as error:
             instance.loaded = error
-            self._read(instance)
+            self._give(instance)
             return
         del events[head.next_seq - from_seq :]
         self._hand_on(instance, head, events)
@@ -205,7 +212,7 @@ class Loading:
             instance.loaded = (head, self._decoded(instance, events))
         except CodecError as error:
             instance.loaded = error
-        self._read(instance)
+        self._give(instance)
 
     def _decoded(self, instance: Instance, events: list[WorkflowEvent]) -> list[WorkflowEvent]:
         # Without codecs, too: a payload that says it is encoded is no JSON, and the error says what it needs.
