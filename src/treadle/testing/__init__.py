@@ -8,8 +8,9 @@ is for programs with a runtime and for stores. Importing this needs neither pyte
 from __future__ import annotations
 
 from treadle.kernel import InlineKernel
+from treadle.sim.kernel_guard import KernelGuard, run_in_world
+from treadle.sim.world_kernel import KernelDeadlockError, KernelViolationError, WorldKernel
 from treadle.testing.batches import LogWriter, chained
-from treadle.testing.kernel_guard import KernelGuard, run_in_world
 from treadle.testing.store_conformance import StoreCheck, check_name, store_checks
 from treadle.testing.store_factory import StoreFactory, UrlFactory
 from treadle.testing.store_machine import store_machine
@@ -44,7 +45,6 @@ from treadle.testing.workflows import (
     returns,
     run_workflow,
 )
-from treadle.testing.world_kernel import KernelDeadlockError, KernelViolationError, WorldKernel
 
 __all__ = [
     "ActivityCall",

@@ -8,8 +8,8 @@ from typing import Any, Final, TypeVar
 import trio
 from trio.lowlevel import Task
 
-from treadle.testing.frames import describe_caller, describe_task, leaves_nursery
-from treadle.testing.world_kernel import KernelViolationError, WorldKernel
+from treadle.sim.frames import describe_caller, describe_task, leaves_nursery
+from treadle.sim.world_kernel import KernelViolationError, WorldKernel
 
 T = TypeVar("T")
 
@@ -93,14 +93,22 @@ def run_in_world(async_fn: Callable[..., Awaitable[T]], *args: Any, seed: int = 
         )
     except BaseException as error:
         if watch.violations:
-            raise _violated(watch.violations) from error
+            raise violation_error(watch.violations) from error
         raise
     if watch.violations:
-        raise _violated(watch.violations)
+        raise violation_error(watch.violations)
     return result
 
 
-def _violated(violations: list[str]) -> KernelViolationError:
+def violation_error(violations: list[str]) -> KernelViolationError:
+    """Word what a guard has seen.
+
+    Args:
+        violations: one sentence for each.
+
+    Returns:
+        The error to raise.
+    """
     return KernelViolationError(
         f"expected every wait to be the kernel's, got {len(violations)} that are not: "
         + "; ".join(violations)

@@ -11,7 +11,7 @@ import trio
 from trio.lowlevel import Task, current_task
 
 if TYPE_CHECKING:
-    from treadle.testing.world_kernel import WorldKernel
+    from treadle.sim.world_kernel import WorldKernel
 
 
 @attrs.define(slots=True, eq=False)

@@ -246,7 +246,7 @@ def test_others_run_while_a_blocking_call_is_in_flight():
 
 
 def test_turns_without_end_are_told_not_run_for_ever(monkeypatch):
-    monkeypatch.setattr("treadle.testing.world_kernel.INSTANT_DECISIONS_MAX", 500)
+    monkeypatch.setattr("treadle.sim.world_kernel.INSTANT_DECISIONS_MAX", 500)
 
     async def program(kernel):
         done = []

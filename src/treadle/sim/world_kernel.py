@@ -28,8 +28,8 @@ import trio
 from trio.lowlevel import Abort, RaiseCancelT, Task, current_task, reschedule, wait_task_rescheduled
 
 from treadle.errors import InternalError
-from treadle.testing.frames import describe_task
-from treadle.testing.world_channel import WorldReceiveChannel, WorldSendChannel, open_world_channel
+from treadle.sim.frames import describe_task
+from treadle.sim.world_channel import WorldReceiveChannel, WorldSendChannel, open_world_channel
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -37,6 +37,8 @@ Ts = TypeVarTuple("Ts")
 INSTANT_DECISIONS_MAX: Final = 1_000_000
 """How many choices one instant of virtual time may take: time stands still while anybody can run, so a
 loop that takes turns until something happens later would take them for ever."""
+DECISIONS_MAX: Final = 1_000_000_000
+"""How many choices a run may take: hours of CPU, behind which nobody waits for its end."""
 STUCK_GRACE_LOOPS_MAX: Final = 50
 """How often a cancelled, stuck world still waits a moment for a thread somebody started outside it."""
 _STUCK_GRACE_SECONDS: Final = 0.1
@@ -80,12 +82,14 @@ class WorldKernel(trio.abc.Clock):
 
     Attributes:
         decisions: how many times the kernel has chosen a task to run.
+        decisions_max: after how many it gives up.
     """
 
     wall_clock_jumps = False
 
     def __init__(self, seed: int = 0, *, epoch_ns: int = 1_700_000_000_000_000_000) -> None:
         self.decisions = 0
+        self.decisions_max = DECISIONS_MAX
         self._seed = seed
         self._epoch_ns = epoch_ns
         self._now = 0.0
@@ -148,6 +152,8 @@ class WorldKernel(trio.abc.Clock):
         self.decisions += 1
         self._instant_decisions += 1
         reschedule(task, result)
+        if self.decisions > self.decisions_max and self._deadlock is None:
+            self._give_up(f"it takes more than {self.decisions_max:,} decisions; let it do less")
         if self._instant_decisions > INSTANT_DECISIONS_MAX and self._deadlock is None:
             self._give_up(f"{task.name} and others take turns and time cannot pass; let them sleep")
 

@@ -1,0 +1,96 @@
+"""A plan: everything about a world that is not left to its seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal, Self
+
+import attrs
+import msgspec
+
+from treadle.errors import InvalidValueError
+
+DECISIONS_MAX: Final = 100_000_000
+"""How many decisions a world takes before it counts as endless: half an hour of CPU."""
+
+
+def _count(least: int, most: int) -> Any:
+    def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if type(value) is not int or not least <= value <= most:
+            raise InvalidValueError(
+                f"{attribute.name} is a whole number, {least:,} to {most:,}, got {value!r}"
+            )
+
+    return check
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class Plan:
+    """What a world is to do.
+
+    Attributes:
+        workload: the name of what clients and workflows do.
+        store: where everything is kept: ``"memory"``, or ``"disk"`` for SQLite over a simulated disk.
+        workflows: how many logs, or durable workflows.
+        clients: how many clients there are at once.
+        operations: how many operations each client makes.
+        processes: how many processes share the store; more than one in memory only.
+        duration_seconds: the virtual time over which work arrives and faults happen.
+        faults: name of a fault -> its rate; see `treadle.sim.FAULTS`.
+        decisions_max: after how many decisions the world counts as endless.
+        module: ``MODULE:name`` of the user's own workload, or empty.
+        kills: appends at which the process is killed, counted over all its lives: number, and whether
+            after the write.
+
+    Raises:
+        InvalidValueError: a value lies outside what its word allows.
+    """
+
+    workload: str = "logs"
+    store: Literal["memory", "disk"] = attrs.field(
+        default="memory", validator=attrs.validators.in_(("memory", "disk"))
+    )
+    workflows: int = attrs.field(default=5, validator=_count(1, 1_000_000))
+    clients: int = attrs.field(default=5, validator=_count(1, 10_000))
+    operations: int = attrs.field(default=20, validator=_count(1, 1_000_000))
+    processes: int = attrs.field(default=1, validator=_count(1, 16))
+    duration_seconds: int = attrs.field(default=600, validator=_count(1, 10 * 365 * 86_400))
+    faults: Mapping[str, int] = attrs.Factory(dict)
+    decisions_max: int = attrs.field(default=DECISIONS_MAX, validator=_count(1, 10 * DECISIONS_MAX))
+    module: str = ""
+    kills: tuple[tuple[int, bool], ...] = ()
+
+    def __attrs_post_init__(self) -> None:
+        if self.processes > 1 and self.store == "disk":
+            raise InvalidValueError(
+                "a simulated disk is locked by one process; give processes=1, or store='memory'"
+            )
+
+    def as_json(self) -> dict[str, Any]:
+        """Give it as plain values, for a history's header."""
+        return attrs.asdict(self, recurse=False) | {"faults": dict(self.faults), "kills": list(self.kills)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Make it of what `as_json` gave.
+
+        Args:
+            values: plain values.
+
+        Returns:
+            The plan.
+
+        Raises:
+            InvalidValueError: one of them is none of a plan's.
+        """
+        try:
+            kills = tuple((int(number), bool(after)) for number, after in values.get("kills", ()))
+            return cls(
+                **{
+                    **values,
+                    "kills": kills,
+                    "faults": msgspec.convert(values.get("faults", {}), dict[str, int]),
+                }
+            )
+        except (TypeError, ValueError, msgspec.ValidationError) as error:
+            raise InvalidValueError(f"this is no plan of a world: {error}") from error

@@ -1,0 +1,60 @@
+"""What clients and workflows do in a world: one file for each kind, and a line for it here."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+from treadle.checkers import Violation
+from treadle.engine import ActivityDefinition, WorkflowDefinition
+from treadle.errors import UsageError
+from treadle.sim.world import World
+from treadle.stores import Store
+
+WORKLOADS: Final = {
+    "logs": "treadle.sim.workloads.logs",
+    "workflows": "treadle.sim.workloads.generated",
+}
+"""Name -> module with a `Workload()`. Imported when asked for."""
+
+
+class Workload(Protocol):
+    """What happens in a world beside its faults.
+
+    Attributes:
+        workflows: the durable workflows its processes run.
+        activities: models of the activities they call.
+        foreign_writers: whether clients write past the runtimes, as other processes do.
+    """
+
+    workflows: Sequence[WorkflowDefinition[..., Any]]
+    activities: Sequence[ActivityDefinition[..., Any]]
+    foreign_writers: bool
+
+    async def clients(self, world: World) -> None:
+        """Do all that clients do."""
+
+    async def check(self, world: World, store: Store) -> list[Violation]:
+        """Look at what is left, and write the logs into the history; nothing happens any more."""
+
+
+def workload(name: str) -> Workload:
+    """Make a workload by name.
+
+    Args:
+        name: one of `WORKLOADS`.
+
+    Returns:
+        The workload.
+
+    Raises:
+        UsageError: an unknown name.
+    """
+    if name not in WORKLOADS:
+        raise UsageError(f"no workload is called {name!r}; expected one of {', '.join(WORKLOADS)}")
+    made: Callable[[], Workload] = importlib.import_module(WORKLOADS[name]).make_workload
+    return made()
+
+
+__all__ = ["WORKLOADS", "Workload", "workload"]

@@ -1,0 +1,391 @@
+"""Durable workflows with programs drawn from the seed: activities, timers, signals, children, nurseries.
+
+The workflow is an interpreter, and its program an argument; so every world runs other workflows with the same
+code, and their logs can be replayed by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+
+import trio
+
+from treadle.checkers import Violation, chain, gap_free
+from treadle.engine import Execution, Registry, Retry, Status
+from treadle.engine import api as workflow
+from treadle.engine.definitions import define_activity, define_workflow
+from treadle.engine.driver import move_on_after, open_nursery, sleep
+from treadle.engine.records import ActivityCompleted, WorkflowCompleted, decode_record
+from treadle.errors import ActivityError, TreadleError, WorkflowError
+from treadle.events import EventKind, WorkflowEvent, WorkflowId
+from treadle.payloads import JsonConverter
+from treadle.runtime import Runtime
+from treadle.runtime.durable.activity_context import info
+from treadle.sim.draws import Draws
+from treadle.sim.world import Answer, Process, World, current_world
+from treadle.stores import PAGE_EVENTS, PAGE_WORKFLOWS, Store
+
+DEPTH_MAX: Final = 3
+STEPS_MAX: Final = 4
+"""How many steps a drawn program has on each level, and how many levels: some dozen commands at most."""
+SENDS_MAX: Final = 1_000
+HANG_SECONDS: Final = 600
+WORK_SECONDS_MAX: Final = 60
+"""How long an attempt may take; one that hangs takes ten times as long."""
+CHILDREN_PATIENCE_SECONDS: Final = 3_600
+_MILLE: Final = 1_000
+_NANOSECONDS: Final = 1_000_000_000
+
+
+class SimulatedFailureError(Exception):
+    """What an activity of the outer world raises now and then."""
+
+
+@define_activity(
+    name="treadle.sim.work",
+    start_to_close_seconds=WORK_SECONDS_MAX,
+    retry=Retry(initial_seconds=1, backoff=2, maximum_seconds=30, attempts=None),
+)
+async def work(mean_ms: int) -> str:
+    """Stand for whatever an activity does: it takes its time, fails, or hangs.
+
+    Returns:
+        Whose activity it is: the workflow's id and the activity's seq.
+    """
+    world = current_world()
+    draws, rates = world.draws_of("activity"), world.plan.faults
+    told = info()
+    if not world.calm and draws.happens(rates.get("activity_hangs", 0)):
+        world.note_fault("activity_hangs", told.workflow_id)
+        await world.kernel.sleep(HANG_SECONDS)
+    await world.kernel.sleep(draws.exponential(mean_ms) / _MILLE)
+    if not world.calm and draws.happens(rates.get("activity_fails", 0)):
+        world.note_fault("activity_fails", told.workflow_id)
+        raise SimulatedFailureError
+    return f"{told.workflow_id}:{told.seq}"
+
+
+@define_workflow(name="treadle.sim.generated")
+async def generated(program: list[Any]) -> list[Any]:
+    """Carry a drawn program out; tell what it has seen, in the order in which it saw it."""
+    seen: list[Any] = []
+    await _carry_out(program, seen)
+    return seen
+
+
+async def _carry_out(program: Sequence[Any], seen: list[Any]) -> None:
+    for step, *rest in program:
+        await STEPS[step](rest, seen)
+
+
+async def _work(rest: list[Any], seen: list[Any]) -> None:
+    try:
+        seen.append(await workflow.activity(work, rest[0]))
+    except ActivityError as error:
+        seen.append(f"failed {error.attempts}")
+
+
+async def _sleep(rest: list[Any], _seen: list[Any]) -> None:
+    await sleep(rest[0])
+
+
+async def _signal(_rest: list[Any], seen: list[Any]) -> None:
+    seen.append(await workflow.signals("go").receive())
+
+
+async def _child(rest: list[Any], seen: list[Any]) -> None:
+    seen.append(await workflow.child(generated, rest[0]))
+
+
+async def _all(rest: list[Any], seen: list[Any]) -> None:
+    async with open_nursery() as nursery:
+        for program in rest[0]:
+            nursery.start_soon(_carry_out, program, seen)
+
+
+async def _within(rest: list[Any], seen: list[Any]) -> None:
+    with move_on_after(rest[0]) as scope:
+        await _carry_out(rest[1], seen)
+    seen.append(scope.cancelled_caught)
+
+
+STEPS: Final[dict[str, Callable[[list[Any], list[Any]], Awaitable[None]]]] = {
+    "work": _work,
+    "sleep": _sleep,
+    "signal": _signal,
+    "child": _child,
+    "all": _all,
+    "within": _within,
+}
+
+
+def draw_program(draws: Draws, depth: int = 0) -> list[Any]:
+    """Draw a program.
+
+    Args:
+        draws: from where.
+        depth: how deep inside another one.
+
+    Returns:
+        Steps, as JSON has them.
+    """
+    leaves = ("work", "work", "work", "sleep", "signal")
+    nodes = leaves if depth >= DEPTH_MAX else (*leaves, "child", "all", "within")
+    return [_draw_step(draws, draws.one_of(nodes), depth) for _ in range(draws.between(1, STEPS_MAX))]
+
+
+def _draw_step(draws: Draws, step: str, depth: int) -> list[Any]:
+    if step == "work":
+        return [step, draws.between(1, 5 * _MILLE)]
+    if step == "sleep":
+        return [step, draws.between(0, 120)]
+    if step == "child":
+        return [step, draw_program(draws, depth + 1)]
+    if step == "all":
+        return [step, [draw_program(draws, depth + 1) for _ in range(draws.between(1, 3))]]
+    if step == "within":
+        return [step, draws.between(0, 60), draw_program(draws, depth + 1)]
+    return [step]
+
+
+def _signals_wanted(program: Sequence[Any]) -> int:
+    count = 0
+    for step, *rest in program:
+        if step == "signal":
+            count += 1
+        elif step == "all":
+            count += sum(_signals_wanted(inner) for inner in rest[0])
+        elif step == "within":
+            count += _signals_wanted(rest[1])
+    return count
+
+
+class Generated:
+    """The workload."""
+
+    workflows = (generated,)
+    activities = (work,)
+    foreign_writers = False
+
+    def __init__(self) -> None:
+        self.told: dict[str, Any] = {}
+        self.signalled: dict[str, list[str]] = {}
+
+    async def clients(self, world: World) -> None:
+        """Begin workflows as they arrive, signal them, and wait for their results.
+
+        Args:
+            world: where.
+        """
+        async with trio.open_nursery() as nursery:
+            for number in range(world.plan.workflows):
+                world.kernel.spawn(nursery, self._one, world, number)
+
+    async def _one(self, world: World, number: int) -> None:
+        draws = world.draws(f"workflow {number}")
+        await world.kernel.sleep(draws.below(world.plan.duration_seconds * _MILLE) / _MILLE)
+        name, program = f"g{number}", draw_program(draws)
+        process = world.processes[number % len(world.processes)]
+        await self._until(
+            world,
+            process,
+            "start",
+            name,
+            lambda runtime: runtime.start(generated, program, id=name, id_policy="use_existing"),
+        )
+        async with trio.open_nursery() as nursery:
+            world.kernel.spawn(nursery, self._feed, world, process, name, draws, program)
+            self.told[name] = await self._until(
+                world, process, "result", name, lambda runtime: runtime.workflow(name).result()
+            )
+            nursery.cancel_scope.cancel()
+
+    async def _feed(
+        self, world: World, process: Process, name: str, draws: Draws, program: list[Any]
+    ) -> None:
+        # Children are signalled as well: nobody knows before which of them there will be.
+        for count in range(_signals_wanted(program)):
+            await world.kernel.sleep(draws.between(0, 120 * _MILLE) / _MILLE)
+            await self._signal(world, process, name, f"{name}.{count}")
+        count = 0
+        while True:
+            await world.kernel.sleep(CHILDREN_PATIENCE_SECONDS)
+            async for waiting in _running(world, process):
+                count += 1
+                await self._signal(world, process, waiting, f"{waiting}.late.{name}.{count}")
+
+    async def _signal(self, world: World, process: Process, name: str, mark: str) -> None:
+        answer = await self._until(
+            world,
+            process,
+            "signal",
+            name,
+            lambda runtime: runtime.workflow(name).signal("go", mark, key=mark.encode()),
+        )
+        if not isinstance(answer, TreadleError):
+            self.signalled.setdefault(name, []).append(mark)
+
+    async def _until(
+        self,
+        world: World,
+        process: Process,
+        what: str,
+        name: str,
+        call: Callable[[Runtime], Awaitable[Any]],
+    ) -> Any:
+        begin, answer = world.recorder.now(), Answer[Any]("unknown")
+        for _ in range(SENDS_MAX):
+            answer = await world.ask(process, call)
+            if answer.outcome == "ok" or isinstance(answer.error, WorkflowError):
+                break
+            await world.kernel.sleep(1)
+        world.recorder.write(
+            {
+                "op": begin,
+                "client": name,
+                "call": what,
+                "begin": begin,
+                "end": world.recorder.now(),
+                "at": world.now_ns(),
+                "outcome": "ok" if answer.outcome == "ok" else "unknown",
+                "error": type(answer.error).__name__ if answer.error is not None else "",
+                "reads": [],
+                "writes": [],
+            }
+        )
+        return answer.value if answer.outcome == "ok" else answer.error
+
+    async def check(self, world: World, store: Store) -> list[Violation]:
+        """Hold every promise against what is left, and write the logs into the history.
+
+        Args:
+            world: where it happened.
+            store: what is left.
+
+        Returns:
+            What was broken.
+        """
+        violations: list[Violation] = []
+        registry = Registry([generated], [work])
+        names = await _all_workflows(store)
+        for name in names:
+            events = await _whole(store, name)
+            (head,) = await store.heads([name])
+            world.recorder.write(
+                {"log": name, "marks": [], "digest": head.digest.hex(), "events": len(events)}
+            )
+            violations += gap_free(name, events, next_seq=head.next_seq)
+            violations += chain(name, await store.audit(name, limit=len(events) + 1), head=head[1:3])
+            violations += _answered_once(name, events)
+            violations += self._as_told(name, events)
+            violations += _replays(name, events, registry)
+            violations += _signals_once(name, events, self.signalled.get(name, ()))
+        missing = [name for name in self.told if name not in set(names)]
+        return violations + [
+            Violation("acknowledged_once", name, None, "it was begun and has no log") for name in missing
+        ]
+
+    def _as_told(self, name: str, events: Sequence[WorkflowEvent]) -> list[Violation]:
+        if name not in self.told:
+            return []
+        last = events[-1]
+        if last.kind is not EventKind.WORKFLOW_COMPLETED:
+            return [Violation("comes_to_an_end", name, last.seq, f"it ends with {last.kind.name}")]
+        result = JsonConverter().decode(bytes(decode_record(last, WorkflowCompleted).result))
+        if result != self.told[name]:
+            return [
+                Violation("replay_equals_live", name, last.seq, f"told {self.told[name]!r}, has {result!r}")
+            ]
+        return []
+
+
+async def _running(world: World, process: Process) -> Any:
+    names: list[WorkflowId] = []
+    answer = await world.ask(
+        process, lambda runtime: runtime.store.list_workflows(status=int(Status.RUNNING))
+    )
+    names = answer.value or []
+    for name in names:
+        yield name
+
+
+async def _all_workflows(store: Store) -> list[WorkflowId]:
+    names: list[WorkflowId] = []
+    while page := await store.list_workflows(after=names[-1] if names else None, limit=PAGE_WORKFLOWS):
+        names += page
+    return names
+
+
+async def _whole(store: Store, name: WorkflowId) -> list[WorkflowEvent]:
+    events: list[WorkflowEvent] = []
+    while page := await store.read(name, len(events) + 1, limit=PAGE_EVENTS):
+        events += page
+    return events
+
+
+_ENDS: Final = {EventKind.ACTIVITY_COMPLETED, EventKind.ACTIVITY_FAILED, EventKind.ACTIVITY_CANCELLED}
+
+
+def _answered_once(name: str, events: Sequence[WorkflowEvent]) -> list[Violation]:
+    """Every activity has one end, and its result is its own."""
+    violations: list[Violation] = []
+    open_ones: set[int] = set()
+    for event in events:
+        if event.kind is EventKind.ACTIVITY_SCHEDULED:
+            open_ones.add(event.seq)
+        elif event.kind in _ENDS:
+            seq = JsonConverter().decode(event.payload)["seq"]
+            if seq not in open_ones:
+                violations.append(
+                    Violation(
+                        "answered_once", name, event.seq, f"activity {seq} has a second end, or none begun"
+                    )
+                )
+            open_ones.discard(seq)
+            if event.kind is EventKind.ACTIVITY_COMPLETED:
+                result = JsonConverter().decode(bytes(decode_record(event, ActivityCompleted).result))
+                if result != f"{name}:{seq}":
+                    violations.append(
+                        Violation("isolation", name, event.seq, f"the result of {name}:{seq} is {result!r}")
+                    )
+    if events and events[-1].kind is EventKind.WORKFLOW_COMPLETED and open_ones:
+        message = f"it has completed, and activities {sorted(open_ones)} have no end"
+        violations.append(Violation("answered_once", name, events[-1].seq, message))
+    return violations
+
+
+def _signals_once(name: str, events: Sequence[WorkflowEvent], sent: Sequence[str]) -> list[Violation]:
+    found: dict[str, int] = {}
+    for event in events:
+        if event.kind is EventKind.SIGNAL_RECEIVED:
+            mark = JsonConverter().decode(event.payload)["args"][0]
+            found[mark] = found.get(mark, 0) + 1
+    closed = bool(events) and events[-1].kind is EventKind.WORKFLOW_COMPLETED
+    lost = [] if closed else [mark for mark in sent if mark not in found]
+    twice = [mark for mark, count in found.items() if count > 1]
+    return [
+        Violation("acknowledged_once", name, None, f"signal {mark!r} {problem}")
+        for marks, problem in ((lost, "was taken and is not there"), (twice, "is there twice"))
+        for mark in marks
+    ]
+
+
+def _replays(name: WorkflowId, events: Sequence[WorkflowEvent], registry: Registry) -> list[Violation]:
+    execution = Execution(generated, name, registry, JsonConverter(), first_seq=events[0].seq)
+    try:
+        execution.replay(events)
+        lacking = execution.finish_replay()
+    except TreadleError as error:
+        return [Violation("replay_equals_live", name, getattr(error, "seq", None), type(error).__name__)]
+    ended = events[-1].kind is EventKind.WORKFLOW_COMPLETED
+    if lacking is not None or execution.drifts or ended != (execution.status is Status.COMPLETED):
+        return [Violation("replay_equals_live", name, None, "replay comes to another end than the log")]
+    if not ended:
+        execution.evict()
+    return []
+
+
+def make_workload() -> Generated:
+    """Make this workload."""
+    return Generated()
