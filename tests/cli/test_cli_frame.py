@@ -55,6 +55,7 @@ COMMANDS = (
         ("workflow", name)
         for name in ("cancel", "terminate", "result", "describe", "stack", "patches", "resume")
     ),
+    *(("sim", name) for name in ("run", "soak", "replay", "faults")),
 )
 
 
@@ -67,7 +68,7 @@ def test_every_command_has_help_with_an_example_of_itself(treadle, command):
     assert "treadle " + " ".join(command) in ran.out.partition("Examples:")[2]
 
 
-@pytest.mark.parametrize("command", [(), ("log",), ("workflow",)])
+@pytest.mark.parametrize("command", [(), ("log",), ("workflow",), ("sim",)])
 def test_a_group_without_a_command_shows_its_commands(treadle, command):
     ran = treadle(*command)
 

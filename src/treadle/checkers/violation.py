@@ -28,4 +28,4 @@ class Violation:
 
     def __str__(self) -> str:
         place = self.workflow_id if self.seq is None else f"{self.workflow_id} seq {self.seq}"
-        return f"{self.promise}: {place}: {self.message}"
+        return ": ".join(part for part in (self.promise, place, self.message) if part)

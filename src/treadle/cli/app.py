@@ -60,6 +60,16 @@ GROUPS: Final = {
   treadle workflow list --status running
 """,
     ),
+    "sim": (
+        "Simulate whole worlds from a seed: real code, virtual time, faults, every promise checked.",
+        """Examples:
+
+  treadle sim run workflows --seed 7
+  treadle sim soak --seeds 1000 --jobs 2
+  treadle sim replay 7 workflows
+  treadle sim faults
+""",
+    ),
 }
 """Commands of two words: what lists say of their first, and how they are used."""
 
@@ -213,6 +223,29 @@ COMMANDS: Final = (
         "durable.sending:resume",
         "Try held workflows again, all of them when none is named, and tell whether they go on.",
         "RESUME_",
+    ),
+    Command(
+        "sim run",
+        "sim.running:run",
+        "Run one world from one seed: real code, virtual time, faults; then hold every promise against it.",
+    ),
+    Command(
+        "sim soak",
+        "sim.soaking:soak",
+        "Run one world for each of many seeds, and stop at the first that breaks a promise.",
+        "SOAK_",
+    ),
+    Command(
+        "sim replay",
+        "sim.replaying:replay",
+        "Run a world again and hold it, byte for byte, against its saved history, or against a second run.",
+        "REPLAY_",
+    ),
+    Command(
+        "sim faults",
+        "sim.listing:faults",
+        "List the faults a world may make: how often if not told, what happens, why it must be survived.",
+        "FAULTS_",
     ),
     Command(
         "replay",

@@ -14,7 +14,7 @@ import msgspec
 
 HISTORY_VERSION: Final = 1
 LINES_MAX: Final = 5_000_000
-"""How many lines are kept: a run that makes more is told to be shorter, for its history fills memory."""
+"""How many lines are kept, since they fill memory; the digest goes on."""
 _encode: Final = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -25,12 +25,14 @@ class Recorder:
         header: what the run is made of: version, seed, plan, code.
 
     Attributes:
-        lines: all lines, as JSON.
+        lines: all lines, as JSON; the first `LINES_MAX` of them.
+        count: how many lines there are, those that are not kept among them.
         moment: a number that rises with everything that happens; operations begin and end at one.
     """
 
     def __init__(self, header: Mapping[str, Any]) -> None:
         self.lines: list[bytes] = []
+        self.count = 0
         self.moment = 0
         self._digest = blake2b(digest_size=16)
         self.write({"history": HISTORY_VERSION, **header})
@@ -43,7 +45,8 @@ class Recorder:
         """
         encoded = _encode(line)
         self._digest.update(encoded + b"\n")
-        if len(self.lines) < LINES_MAX:
+        self.count += 1
+        if self.count <= LINES_MAX:
             self.lines.append(encoded)
 
     def now(self) -> int:

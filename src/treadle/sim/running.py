@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import trio
@@ -21,9 +23,15 @@ from treadle.sim.places import DiskPlace, MemoryPlace, Place
 from treadle.sim.plan import Plan
 from treadle.sim.workloads import Workload, workload
 from treadle.sim.world import World
-from treadle.sim.world_kernel import KernelDeadlockError
+from treadle.sim.world_kernel import KernelDeadlockError, KernelViolationError
 
 SEED_MAX: Final = 2**63 - 1
+PROMISES: Final[Mapping[str, str]] = {
+    "processes_live": "no process ends by itself, except over its store or because another took its place",
+    "raises_nothing": "neither clients nor checks raise what they do not handle",
+    "comes_to_an_end": "nobody waits for ever, and the decisions suffice",
+}
+"""What is held against every world, whatever its workload checks besides: name -> in words."""
 
 
 @attrs.frozen(slots=True)
@@ -33,9 +41,11 @@ class Run:
     Attributes:
         seed: its seed.
         plan: its plan.
+        promises: what was checked: name -> in words.
         violations: the promises that were broken; empty when all held.
         digest: of its history; the same for the same seed and code.
-        lines: its history, a line of JSON for each thing that happened.
+        lines: its history, a line of JSON for each thing that happened; the first of a very long one.
+        lines_made: how many there are, those that were not kept among them.
         decisions: how many times the world has chosen who goes on.
         virtual_seconds: how much time has passed in it.
         appends: how many groups its stores were given.
@@ -44,9 +54,11 @@ class Run:
 
     seed: int
     plan: Plan
+    promises: Mapping[str, str]
     violations: tuple[Violation, ...]
     digest: str
     lines: Sequence[bytes]
+    lines_made: int
     decisions: int
     virtual_seconds: float
     appends: int
@@ -58,7 +70,14 @@ class Run:
         return not self.violations
 
 
-def run_world(seed: int, plan: Plan, *, own: Workload | None = None, guard: bool = True) -> Run:
+def run_world(
+    seed: int,
+    plan: Plan,
+    *,
+    own: Workload | None = None,
+    guard: bool = True,
+    watch: Callable[[World], object] = lambda _: None,
+) -> Run:
     """Run one world, and hold every promise against what is left of it.
 
     Args:
@@ -66,6 +85,7 @@ def run_world(seed: int, plan: Plan, *, own: Workload | None = None, guard: bool
         plan: the rest.
         own: a workload to take instead of the plan's.
         guard: name every wait that goes round the kernel; without it a world is a little faster.
+        watch: given the world before it begins, for whoever shows how far it is.
 
     Returns:
         What became of it.
@@ -79,9 +99,7 @@ def run_world(seed: int, plan: Plan, *, own: Workload | None = None, guard: bool
     load = own or workload(plan.workload)
     kernel = LifeKernel(seed, clock_jumps="clock_jump" in plan.faults)
     kernel.decisions_max = plan.decisions_max
-    recorder = Recorder(
-        {"treadle": _version.__version__, "code": code_digest(), "seed": seed, "plan": plan.as_json()}
-    )
+    recorder = Recorder(header(seed, plan, own))
     place = _place(seed, plan, kernel)
     world = World(
         kernel,
@@ -93,7 +111,9 @@ def run_world(seed: int, plan: Plan, *, own: Workload | None = None, guard: bool
         activities=load.activities,
         foreign_writers=load.foreign_writers,
     )
-    watch = KernelGuard(kernel)
+    world.workload = load
+    watch(world)
+    guarding = KernelGuard(kernel)
     violations: list[Violation] = []
 
     async def main(_: LifeKernel) -> None:
@@ -105,27 +125,34 @@ def run_world(seed: int, plan: Plan, *, own: Workload | None = None, guard: bool
             await place.leave(store)
 
     try:
-        trio.run(kernel.run_main, main, (), clock=kernel, instruments=[watch] if guard else [])
+        trio.run(kernel.run_main, main, (), clock=kernel, instruments=[guarding] if guard else [])
     except KernelDeadlockError as error:
-        if watch.violations:
-            raise violation_error(watch.violations) from error
+        if guarding.violations:
+            raise violation_error(guarding.violations) from error
         violations.append(Violation("comes_to_an_end", "", None, str(error)))
     except BaseException as error:
-        if watch.violations:
-            raise violation_error(watch.violations) from error
-        raise
+        if guarding.violations:
+            raise violation_error(guarding.violations) from error
+        if any(
+            not isinstance(cause, Exception) or isinstance(cause, KernelViolationError)
+            for cause in _leaves(error)
+        ):
+            raise
+        violations += [Violation("raises_nothing", "", None, _told(cause)) for cause in _leaves(error)]
     finally:
         place.close()
-    if watch.violations:
-        raise violation_error(watch.violations)
+    if guarding.violations:
+        raise violation_error(guarding.violations)
     violations += [Violation("processes_live", "", None, what) for what in world.broken]
     recorder.write({"ends": recorder.now(), "decisions": kernel.decisions, "violations": len(violations)})
     return Run(
         seed,
         plan,
+        {**load.promises, **PROMISES},
         tuple(violations),
         recorder.digest,
         recorder.lines,
+        recorder.count,
         kernel.decisions,
         kernel.current_time(),
         world.appends,
@@ -139,6 +166,59 @@ def _place(seed: int, plan: Plan, kernel: LifeKernel) -> Place:
     return DiskPlace(kernel, Draws(seed, "disk"))
 
 
+def header(seed: int, plan: Plan, own: Workload | None = None) -> dict[str, Any]:
+    """Tell what a history is made of.
+
+    Args:
+        seed: the world's.
+        plan: the rest.
+        own: the user's own workload, or None.
+
+    Returns:
+        What the first line of a history holds.
+    """
+    return {
+        "treadle": _version.__version__,
+        "code": code_digest(),
+        "own": "" if own is None else own_digest(own),
+        "seed": seed,
+        "plan": plan.as_json(),
+    }
+
+
+def own_digest(own: Workload) -> str:
+    """Tell one version of a user's workload from another.
+
+    Args:
+        own: the workload.
+
+    Returns:
+        A digest of the file that holds its class; empty when there is none.
+    """
+    try:
+        path = inspect.getsourcefile(type(own))
+        return blake2b(Path(path).read_bytes(), digest_size=8).hexdigest() if path else ""
+    except (OSError, TypeError):
+        return ""
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
+
+
+def _told(error: BaseException) -> str:
+    ours = (str(_ROOT), str(Path(trio.__file__).parent))
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [frame for frame in frames if not frame.filename.startswith(ours)] or frames
+    place = f" at {Path(theirs[-1].filename).name}:{theirs[-1].lineno} in {theirs[-1].name}" if theirs else ""
+    return f"{type(error).__name__}: {error}{place}"
+
+
+_ROOT: Final = Path(__file__).parent.parent
 _code: dict[str, str] = {}
 
 
@@ -149,9 +229,8 @@ def code_digest() -> str:
         A digest of its sources: a seed means the same only with the same code.
     """
     if "treadle" not in _code:
-        root = Path(__file__).parent.parent
         summed = blake2b(digest_size=8)
-        for path in sorted(root.rglob("*.py")):
-            summed.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+        for path in sorted(_ROOT.rglob("*.py")):
+            summed.update(path.relative_to(_ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
         _code["treadle"] = summed.hexdigest()
     return _code["treadle"]

@@ -17,7 +17,7 @@ import attrs
 import trio
 
 from treadle.engine import ActivityDefinition, WorkflowDefinition
-from treadle.errors import FencedError, StoreError, TreadleError, UsageError
+from treadle.errors import AdmissionError, FencedError, StoreError, TreadleError, UsageError, WorkflowError
 from treadle.runtime import Runtime, RuntimeConfig, open_runtime
 from treadle.sim.draws import Draws
 from treadle.sim.faulty_store import FaultyStore, SharedFaultyStore
@@ -40,6 +40,10 @@ PATIENCE_SECONDS_MAX: Final = 3
 DELAY_SECONDS_MAX: Final = 10
 OPERATIONS_MAX: Final = 20
 """How far away the operation of the disk is at most in which a process dies: a commit has some five."""
+
+
+ASKS_MAX: Final = 1_000
+"""How often `World.insist` asks: a world of many faults answers long before."""
 _MILLE: Final = 1_000
 _NANOSECONDS: Final = 1_000_000_000
 
@@ -125,6 +129,7 @@ class World:
     Attributes:
         calm: whether faults have ended.
         broken: what happened that must not, in words.
+        workload: what clients do here, for models of activities to look at.
     """
 
     def __init__(
@@ -147,6 +152,7 @@ class World:
         self.recorder = recorder
         self.calm = False
         self.broken: list[str] = []
+        self.workload: Any = None
         self.faults_made: dict[str, int] = {}
         self.processes = [Process(number) for number in range(plan.processes)]
         self._workflows = tuple(workflows)
@@ -201,6 +207,15 @@ class World:
         self.recorder.write(
             {"fault": fault, "place": place, "moment": self.recorder.now(), "at": self.now_ns()}
         )
+
+    def note(self, what: str, **facts: str | int | bool | None) -> None:
+        """Write something of the program's own into the history.
+
+        Args:
+            what: what has happened; deterministic, as everything in a history.
+            **facts: more of it.
+        """
+        self.recorder.write({"note": what, "moment": self.recorder.now(), "at": self.now_ns(), **facts})
 
     def now_ns(self) -> int:
         """Tell the virtual time since the world began, by the clock that never jumps."""
@@ -419,6 +434,25 @@ class World:
         with trio.move_on_after(patience):
             return await self._ask(life, runtime, call)
         return Answer("unknown")
+
+    async def insist(self, process: Process, call: Callable[[Runtime], Awaitable[T]]) -> Answer[T]:
+        """Ask again and again until there is an answer, as clients do whose calls may be repeated.
+
+        Args:
+            process: which.
+            call: what is called; it may arrive several times.
+
+        Returns:
+            What was answered: a value, or an error that asking again would not change; ``"unknown"`` when
+            `ASKS_MAX` calls had no answer.
+        """
+        answer: Answer[T] = Answer("unknown")
+        for _ in range(ASKS_MAX):
+            answer = await self.ask(process, call)
+            if answer.outcome == "ok" or isinstance(answer.error, AdmissionError | WorkflowError):
+                break
+            await self.kernel.sleep(1)
+        return answer
 
     def arrives_twice(self) -> bool:
         """Draw whether a call that may be repeated arrives twice."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from treadle.checkers import Violation
@@ -20,17 +21,21 @@ WORKLOADS: Final = {
 
 
 class Workload(Protocol):
-    """What happens in a world beside its faults.
+    """What happens in a world beside its faults; a class of your own may inherit from it, for its defaults.
+
+    It is made anew for every world, and may keep what its `check` needs.
 
     Attributes:
         workflows: the durable workflows its processes run.
         activities: models of the activities they call.
         foreign_writers: whether clients write past the runtimes, as other processes do.
+        promises: what `check` holds against what is left: name -> in words.
     """
 
-    workflows: Sequence[WorkflowDefinition[..., Any]]
-    activities: Sequence[ActivityDefinition[..., Any]]
-    foreign_writers: bool
+    workflows: Sequence[WorkflowDefinition[..., Any]] = ()
+    activities: Sequence[ActivityDefinition[..., Any]] = ()
+    foreign_writers: bool = False
+    promises: Mapping[str, str] = {}  # a default to be replaced, not to be changed
 
     async def clients(self, world: World) -> None:
         """Do all that clients do."""
@@ -52,7 +57,11 @@ def workload(name: str) -> Workload:
         UsageError: an unknown name.
     """
     if name not in WORKLOADS:
-        raise UsageError(f"no workload is called {name!r}; expected one of {', '.join(WORKLOADS)}")
+        near = difflib.get_close_matches(name, WORKLOADS, n=1)
+        guess = f"did you mean {near[0]!r}? " if near else ""
+        raise UsageError(
+            f"no workload is called {name!r}; {guess}expected one of {', '.join(WORKLOADS)}, or MODULE:name"
+        )
     made: Callable[[], Workload] = importlib.import_module(WORKLOADS[name]).make_workload
     return made()
 

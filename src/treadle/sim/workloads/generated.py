@@ -6,7 +6,7 @@ code, and their logs can be replayed by it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import trio
@@ -167,6 +167,14 @@ class Generated:
     workflows = (generated,)
     activities = (work,)
     foreign_writers = False
+    promises: Mapping[str, str] = {
+        "gap_free": "every log's seqs are 1, 2, 3 ...",
+        "isolation": "every activity's result is its own",
+        "acknowledged_once": "what was begun is there; each signal that was taken is there once",
+        "answered_once": "every activity has one end",
+        "chain": "every log's digests lead to its head",
+        "replay_equals_live": "each log replays to its end, and ends with what its caller was told",
+    }
 
     def __init__(self) -> None:
         self.told: dict[str, Any] = {}

@@ -6,7 +6,7 @@ later tells whose it is and which call has written it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import trio
@@ -257,6 +257,13 @@ class Logs:
     workflows = ()
     activities = ()
     foreign_writers = True
+    promises: Mapping[str, str] = {
+        "gap_free": "every log's seqs are 1, 2, 3 ...",
+        "isolation": "no event stands in another's log",
+        "acknowledged_once": "what was answered is there once, where it was told; what was not, at most once",
+        "chain": "every log's digests lead to its head",
+        "followed_order": "followers saw each event once, in the log's order",
+    }
 
     def __init__(self) -> None:
         self.made: list[Client] = []
