@@ -12,10 +12,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from treadle.checkers import Violation
     from treadle.sim.disk import PowerCutError, Problem, SimulatedDisk
     from treadle.sim.draws import Draws
     from treadle.sim.faults import FAULTS, Fault, fault_rates
     from treadle.sim.faulty_store import FaultyStore
+    from treadle.sim.models import stand_in
     from treadle.sim.plan import Plan
     from treadle.sim.running import Run, run_world
     from treadle.sim.workloads import Workload
@@ -33,11 +35,13 @@ __all__ = [
     "Process",
     "Run",
     "SimulatedDisk",
+    "Violation",
     "Workload",
     "World",
     "current_world",
     "fault_rates",
     "run_world",
+    "stand_in",
 ]
 _HOMES: Final = {
     "FAULTS": "faults",
@@ -51,11 +55,13 @@ _HOMES: Final = {
     "Process": "world",
     "Run": "running",
     "SimulatedDisk": "disk",
+    "Violation": "workloads",
     "Workload": "workloads",
     "World": "world",
     "current_world": "world",
     "fault_rates": "faults",
     "run_world": "running",
+    "stand_in": "models",
 }
 
 # Hidden from type checkers, to whom a module with a `__getattr__` has any name at all.

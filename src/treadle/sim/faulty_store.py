@@ -42,6 +42,8 @@ _MILLE: Final = 1_000
 class FaultyStore(Store):
     """A store in front of another; see the top of this file.
 
+    It is written to by its own process alone; `SharedFaultyStore` is for one that others write to as well.
+
     Args:
         inner: the store that keeps everything.
         kernel: through which it is late.
@@ -70,6 +72,7 @@ class FaultyStore(Store):
         kill: Callable[[], object] = lambda: None,
         note: Callable[[str, str], object] = lambda _fault, _place: None,
     ) -> None:
+        self.durable = inner.durable  # type: ignore[misc]  # a constant of other stores; here of the one behind
         self.url = inner.url
         self.path = inner.path
         self.full = False
@@ -97,6 +100,7 @@ class FaultyStore(Store):
 
     async def append(self, units: Sequence[Unit | Batch]) -> list[Outcome]:
         """Write units, or fail; see `Store.append`."""
+        await self._kernel.checkpoint_if_cancelled()  # a dead process makes no call, and so no fault
         number = self.count_append()
         await self._be_late("append")
         if self.full and not self.calm:
@@ -130,6 +134,7 @@ class FaultyStore(Store):
     # -- reading --
 
     async def _may(self, place: str) -> None:
+        await self._kernel.checkpoint_if_cancelled()
         await self._be_late(place)
         if self._happens("unavailable_store", place):
             raise StoreUnavailableError("the simulated store is busy")

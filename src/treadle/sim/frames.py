@@ -14,7 +14,8 @@ from trio.lowlevel import Task
 _OURS = Path(__file__).parent
 _TRIO = Path(trio.__file__).parent
 _WORLD_FILES = frozenset(
-    str(_OURS / name) for name in ("world_kernel.py", "world_channel.py", "kernel_guard.py", "frames.py")
+    str(_OURS / name)
+    for name in ("world_kernel.py", "world_channel.py", "lives.py", "kernel_guard.py", "frames.py")
 )
 
 

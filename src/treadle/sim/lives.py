@@ -164,7 +164,9 @@ class LifeKernel(WorldKernel):
         Raises:
             SeveredError: the caller's life is over.
         """
-        _check()
+        if _is_over():
+            undo()  # or somebody would wake a task that does not wait
+            raise SeveredError
         return await super().park_for_result(undo)
 
     async def turn(self) -> None:
@@ -184,6 +186,15 @@ class LifeKernel(WorldKernel):
         """
         _check()
         await super().shielded_turn()
+
+    async def checkpoint_if_cancelled(self) -> None:
+        """Raise if the task is cancelled; see `WorldKernel.checkpoint_if_cancelled`.
+
+        Raises:
+            SeveredError: the caller's life is over: what it was about to do has no effect.
+        """
+        _check()
+        await super().checkpoint_if_cancelled()
 
     def wake_with(self, task: Task, result: outcome.Outcome[Any]) -> None:
         """Make a parked task ready, unless its life or the caller's is over.
@@ -224,9 +235,13 @@ def _raise_severed() -> NoReturn:
     raise SeveredError
 
 
-def _check() -> None:
+def _is_over() -> bool:
     life = _current.get()
-    if life is not None and life.severed:
+    return life is not None and life.severed
+
+
+def _check() -> None:
+    if _is_over():
         raise SeveredError
 
 

@@ -23,23 +23,19 @@ from treadle.payloads import JsonConverter
 from treadle.runtime import Runtime
 from treadle.runtime.durable.activity_context import info
 from treadle.sim.draws import Draws
-from treadle.sim.world import Answer, Process, World, current_world
+from treadle.sim.models import stand_in
+from treadle.sim.world import Answer, Process, World
 from treadle.stores import PAGE_EVENTS, PAGE_WORKFLOWS, Store
 
 DEPTH_MAX: Final = 3
 STEPS_MAX: Final = 4
 """How many steps a drawn program has on each level, and how many levels: some dozen commands at most."""
 SENDS_MAX: Final = 1_000
-HANG_SECONDS: Final = 600
 WORK_SECONDS_MAX: Final = 60
 """How long an attempt may take; one that hangs takes ten times as long."""
 CHILDREN_PATIENCE_SECONDS: Final = 3_600
 _MILLE: Final = 1_000
 _NANOSECONDS: Final = 1_000_000_000
-
-
-class SimulatedFailureError(Exception):
-    """What an activity of the outer world raises now and then."""
 
 
 @define_activity(
@@ -53,16 +49,8 @@ async def work(mean_ms: int) -> str:
     Returns:
         Whose activity it is: the workflow's id and the activity's seq.
     """
-    world = current_world()
-    draws, rates = world.draws_of("activity"), world.plan.faults
+    await stand_in(mean_ms)
     told = info()
-    if not world.calm and draws.happens(rates.get("activity_hangs", 0)):
-        world.note_fault("activity_hangs", told.workflow_id)
-        await world.kernel.sleep(HANG_SECONDS)
-    await world.kernel.sleep(draws.exponential(mean_ms) / _MILLE)
-    if not world.calm and draws.happens(rates.get("activity_fails", 0)):
-        world.note_fault("activity_fails", told.workflow_id)
-        raise SimulatedFailureError
     return f"{told.workflow_id}:{told.seq}"
 
 

@@ -1,0 +1,56 @@
+"""The recorder: what happened, one line for each thing, the same bytes for the same things."""
+
+import hashlib
+import json
+
+import pytest
+
+from treadle.sim import history
+from treadle.sim.history import HISTORY_VERSION, Recorder
+
+
+def test_lines_are_json_with_their_keys_in_order():
+    """However a line was put together."""
+    one, other = Recorder({"seed": 1, "code": "x"}), Recorder({"code": "x", "seed": 1})
+    one.write({"b": 1, "a": {"d": 1, "c": [True, None, "é"]}})
+    other.write({"a": {"c": [True, None, "é"], "d": 1}, "b": 1})
+
+    assert one.text() == other.text()
+    assert one.digest == other.digest
+    assert [
+        {"history": HISTORY_VERSION, "seed": 1, "code": "x"},
+        {"b": 1, "a": {"d": 1, "c": [True, None, "é"]}},
+    ] == [json.loads(line) for line in one.text().splitlines()]
+
+
+def test_the_digest_is_that_of_the_bytes():
+    recorder = Recorder({})
+    for number in range(10):
+        recorder.write({"n": number})
+
+    assert hashlib.blake2b(recorder.text(), digest_size=16).hexdigest() == recorder.digest
+
+
+def test_a_moment_is_never_given_twice():
+    recorder = Recorder({})
+
+    assert [1, 2, 3] == [recorder.now() for _ in range(3)]
+
+
+def test_what_is_too_long_to_be_kept_still_counts(monkeypatch):
+    monkeypatch.setattr(history, "LINES_MAX", 3)
+    long, longer = Recorder({}), Recorder({})
+    for number in range(5):
+        long.write({"n": number})
+        longer.write({"n": number})
+    longer.write({"n": 5})
+
+    assert (3, 6) == (len(long.lines), long.count)
+    assert long.lines == longer.lines
+    assert long.digest != longer.digest
+
+
+@pytest.mark.parametrize("value", [object(), 1 + 2j])
+def test_what_is_no_plain_value_is_refused(value):
+    with pytest.raises(TypeError):
+        Recorder({}).write({"x": value})
