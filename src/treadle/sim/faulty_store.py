@@ -30,6 +30,7 @@ from treadle.stores import (
     Store,
     StoreStatistics,
     Unit,
+    Written,
 )
 
 T = TypeVar("T")
@@ -37,6 +38,40 @@ T = TypeVar("T")
 SLOW_SECONDS_MAX: Final = 4
 """How long a slow call takes at most."""
 _MILLE: Final = 1_000
+
+
+class Fences:
+    """Sees, from outside the stores, that no runner writes once another has taken over.
+
+    Args:
+        broken: takes what must not have happened, in words.
+    """
+
+    def __init__(self, broken: list[str]) -> None:
+        self._broken = broken
+        self._newest = 0
+
+    def raised(self, epoch: int) -> None:
+        """Note that a runner has taken over.
+
+        Args:
+            epoch: the one it was given.
+        """
+        if epoch <= self._newest:
+            self._broken.append(f"epoch {epoch} was given after {self._newest}")
+        self._newest = max(self._newest, epoch)
+
+    def written(self, units: Sequence[Unit | Batch], outcomes: Sequence[Outcome]) -> None:
+        """Look at what was written.
+
+        Args:
+            units: what was offered.
+            outcomes: what the store has answered to each.
+        """
+        for unit, outcome in zip(units, outcomes, strict=False):
+            stale = unit.epoch is not None and unit.epoch < self._newest
+            if stale and isinstance(outcome, Written):
+                self._broken.append(f"epoch {unit.epoch} has written though {self._newest} had taken over")
 
 
 class FaultyStore(Store):
@@ -57,6 +92,7 @@ class FaultyStore(Store):
         calm: whether nothing happens any more: the end of a run, when everything is looked at.
         kills: the appends at which the process is killed: number, and whether after its write.
         count_append: gives each call to `append` its number; a world counts over all its processes.
+        watch: sees what runners write; a world has one for all its processes.
     """
 
     durable = True
@@ -79,6 +115,7 @@ class FaultyStore(Store):
         self.calm = False
         self.kills: tuple[tuple[int, bool], ...] = ()
         self.count_append: Callable[[], int] = itertools.count(1).__next__
+        self.watch = Fences([])
         self._inner = inner
         self._kernel = kernel
         self._draws = draws
@@ -111,6 +148,7 @@ class FaultyStore(Store):
             raise OutcomeUnknownError("the simulated line broke before the write")
         await self._may_die(number, "before")
         outcomes = await self._inner.append(units)
+        self.watch.written(units, outcomes)
         await self._may_die(number, "after")
         if self._happens("unknown_written", "append"):
             raise OutcomeUnknownError("the simulated line broke after the write")
@@ -125,7 +163,9 @@ class FaultyStore(Store):
     async def raise_epoch(self) -> int:
         """Take over; see `Store.raise_epoch`."""
         await self._may("raise_epoch")
-        return await self._inner.raise_epoch()
+        epoch = await self._inner.raise_epoch()
+        self.watch.raised(epoch)
+        return epoch
 
     async def maintain(self) -> None:
         """Do housekeeping; see `Store.maintain`."""

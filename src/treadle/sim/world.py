@@ -20,8 +20,9 @@ from treadle.engine import ActivityDefinition, WorkflowDefinition
 from treadle.errors import AdmissionError, FencedError, StoreError, TreadleError, UsageError, WorkflowError
 from treadle.runtime import Runtime, RuntimeConfig, open_runtime
 from treadle.sim.draws import Draws
-from treadle.sim.faulty_store import FaultyStore, SharedFaultyStore
+from treadle.sim.faulty_store import FaultyStore, Fences, SharedFaultyStore
 from treadle.sim.history import Recorder
+from treadle.sim.limits import draw_config
 from treadle.sim.lives import Life, LifeKernel, SeveredError, inside, survive
 from treadle.sim.places import Place
 from treadle.sim.plan import Plan
@@ -124,12 +125,15 @@ class World:
         workflows: the durable workflows its processes run.
         activities: the activities they call; their functions are models.
         foreign_writers: whether anybody writes past its runtimes.
-        config: the limits of its runtimes.
+        config: the limits of its runtimes; None draws them from the seed.
 
     Attributes:
+        config: the limits of its runtimes.
         calm: whether faults have ended.
         broken: what happened that must not, in words.
         workload: what clients do here, for models of activities to look at.
+        faults_made: name of a fault -> how often it has happened.
+        notes: for models of activities, which have no other place that belongs to their world.
     """
 
     def __init__(
@@ -154,10 +158,12 @@ class World:
         self.broken: list[str] = []
         self.workload: Any = None
         self.faults_made: dict[str, int] = {}
+        self.notes: dict[str, Any] = {}
+        self._fences = Fences(self.broken)
         self.processes = [Process(number) for number in range(plan.processes)]
         self._workflows = tuple(workflows)
         self._activities = tuple(activities)
-        self._config = config or RuntimeConfig(poll_seconds=0.5, standby_seconds=1)
+        self.config = config or draw_config(self.draws("limits"))
         # Polling for what others write takes decisions all the time: only where there are others.
         self._shared = foreign_writers or plan.processes > 1 or "pause" in plan.faults
         self._store_draws = Draws(seed, "store")
@@ -303,7 +309,7 @@ class World:
                 workflows=self._workflows,
                 activities=self._activities,
                 kernel=self.kernel,
-                config=self._config,
+                config=self.config,
             ) as runtime:
                 self._let_actors_crash(runtime, faulty)
                 self._come_up(process, life, runtime, faulty)
@@ -346,6 +352,7 @@ class World:
         )
         faulty.calm = self.calm
         faulty.kills = self.plan.kills
+        faulty.watch = self._fences
         faulty.count_append = self._count_append
         return faulty
 
@@ -407,7 +414,8 @@ class World:
         Returns:
             Its life and its runtime.
         """
-        while process.runtime is None or process.life is None:
+        # The life may be over while what is left of it still unwinds: nobody connects to that.
+        while process.runtime is None or process.life is None or process.life.severed:
             task = trio.lowlevel.current_task()
             process.waiting[task] = None
             await self.kernel.park(partial(process.waiting.pop, task, None))
@@ -415,12 +423,19 @@ class World:
 
     # -- clients --
 
-    async def ask(self, process: Process, call: Callable[[Runtime], Awaitable[T]]) -> Answer[T]:
-        """Call into a process as from afar: late, twice, cancelled, or without an answer.
+    async def ask(
+        self,
+        process: Process,
+        call: Callable[[Runtime], Awaitable[T]],
+        *,
+        answer_seconds_max: float = float("inf"),
+    ) -> Answer[T]:
+        """Call into a process as from afar: late, cancelled, or without an answer.
 
         Args:
             process: which.
-            call: what is called; when it may arrive twice, `ask_twice` is for it.
+            call: what is called.
+            answer_seconds_max: how long it may take; a process that lives and does not answer is broken.
 
         Returns:
             What came back.
@@ -431,8 +446,10 @@ class World:
         if self._happens("cancelled_caller"):
             patience = self._wire.between(0, PATIENCE_SECONDS_MAX * _MILLE) / _MILLE
         life, runtime = await self.runtime_of(process)
-        with trio.move_on_after(patience):
+        with trio.move_on_after(min(patience, answer_seconds_max)):
             return await self._ask(life, runtime, call)
+        if patience >= answer_seconds_max and not life.severed:
+            self.broken.append(f"{life.name} lives and has not answered for {answer_seconds_max:,} seconds")
         return Answer("unknown")
 
     async def insist(self, process: Process, call: Callable[[Runtime], Awaitable[T]]) -> Answer[T]:

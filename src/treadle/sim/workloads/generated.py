@@ -12,19 +12,28 @@ from typing import Any, Final
 import trio
 
 from treadle.checkers import Violation, chain, gap_free
-from treadle.engine import Execution, Registry, Retry, Status
+from treadle.engine import Registry, Retry, Status
 from treadle.engine import api as workflow
 from treadle.engine.definitions import define_activity, define_workflow
 from treadle.engine.driver import move_on_after, open_nursery, sleep
-from treadle.engine.records import ActivityCompleted, WorkflowCompleted, decode_record
 from treadle.errors import ActivityError, TreadleError, WorkflowError
 from treadle.events import EventKind, WorkflowEvent, WorkflowId
-from treadle.payloads import JsonConverter
 from treadle.runtime import Runtime
 from treadle.runtime.durable.activity_context import info
 from treadle.sim.draws import Draws
 from treadle.sim.models import stand_in
-from treadle.sim.world import Answer, Process, World
+from treadle.sim.workloads.generated_checks import (
+    answered_once,
+    children_are_own,
+    head_tells,
+    replays,
+    result_is_own,
+    result_of,
+    results_are_own,
+    signals_once,
+    timers_in_time,
+)
+from treadle.sim.world import Answer, Process, World, current_world
 from treadle.stores import PAGE_EVENTS, PAGE_WORKFLOWS, Store
 
 DEPTH_MAX: Final = 3
@@ -33,7 +42,11 @@ STEPS_MAX: Final = 4
 SENDS_MAX: Final = 1_000
 WORK_SECONDS_MAX: Final = 60
 """How long an attempt may take; one that hangs takes ten times as long."""
-CHILDREN_PATIENCE_SECONDS: Final = 3_600
+CHILDREN_PATIENCE_SECONDS: Final = 900
+"""How often everything that still runs is sent a signal: nobody knows which child waits for one."""
+LATE_SECONDS_MAX: Final = 600
+"""How late a timer may fire: all faults at once take a process away for some minutes."""
+LATE_WITHOUT_FAULTS_SECONDS_MAX: Final = 1
 _MILLE: Final = 1_000
 _NANOSECONDS: Final = 1_000_000_000
 
@@ -49,9 +62,23 @@ async def work(mean_ms: int) -> str:
     Returns:
         Whose activity it is: the workflow's id and the activity's seq.
     """
+    told, counts = info(), carried_out(current_world())
+    counts[told.workflow_id, told.seq] = counts.get((told.workflow_id, told.seq), 0) + 1
     await stand_in(mean_ms)
-    told = info()
     return f"{told.workflow_id}:{told.seq}"
+
+
+def carried_out(world: World) -> dict[tuple[str, int], int]:
+    """Count how often each activity was begun.
+
+    Args:
+        world: where.
+
+    Returns:
+        Workflow and seq -> how often so far; the same dict each time.
+    """
+    counts: dict[tuple[str, int], int] = world.notes.setdefault("carried out", {})
+    return counts
 
 
 @define_workflow(name="treadle.sim.generated")
@@ -166,7 +193,7 @@ class Generated:
 
     def __init__(self) -> None:
         self.told: dict[str, Any] = {}
-        self.signalled: dict[str, list[str]] = {}
+        self.signalled: dict[str, list[tuple[str, int, int]]] = {}
 
     async def clients(self, world: World) -> None:
         """Begin workflows as they arrive, signal them, and wait for their results.
@@ -212,6 +239,7 @@ class Generated:
                 await self._signal(world, process, waiting, f"{waiting}.late.{name}.{count}")
 
     async def _signal(self, world: World, process: Process, name: str, mark: str) -> None:
+        begin = world.recorder.now()
         answer = await self._until(
             world,
             process,
@@ -220,7 +248,7 @@ class Generated:
             lambda runtime: runtime.workflow(name).signal("go", mark, key=mark.encode()),
         )
         if not isinstance(answer, TreadleError):
-            self.signalled.setdefault(name, []).append(mark)
+            self.signalled.setdefault(name, []).append((mark, begin, world.recorder.now()))
 
     async def _until(
         self,
@@ -264,23 +292,41 @@ class Generated:
         """
         violations: list[Violation] = []
         registry = Registry([generated], [work])
-        names = await _all_workflows(store)
-        for name in names:
-            events = await _whole(store, name)
+        logs: dict[str, Sequence[WorkflowEvent]] = {
+            name: await _whole(store, name) for name in await _all_workflows(store)
+        }
+        late_ns_max = None if "clock_jump" in world.plan.faults else LATE_SECONDS_MAX * _NANOSECONDS
+        if not world.plan.faults:
+            late_ns_max = LATE_WITHOUT_FAULTS_SECONDS_MAX * _NANOSECONDS
+        for name in map(WorkflowId, logs):
+            events = logs[name]
             (head,) = await store.heads([name])
             world.recorder.write(
                 {"log": name, "marks": [], "digest": head.digest.hex(), "events": len(events)}
             )
             violations += gap_free(name, events, next_seq=head.next_seq)
             violations += chain(name, await store.audit(name, limit=len(events) + 1), head=head[1:3])
-            violations += _answered_once(name, events)
+            violations += answered_once(name, events)
+            violations += results_are_own(name, events)
+            violations += timers_in_time(name, events, late_ns_max=late_ns_max)
+            violations += signals_once(name, events, self.signalled.get(name, ()))
+            violations += children_are_own(name, events, logs)
+            violations += result_is_own(name, events)
+            violations += head_tells(name, events, head.facts)
             violations += self._as_told(name, events)
-            violations += _replays(name, events, registry)
-            violations += _signals_once(name, events, self.signalled.get(name, ()))
-        missing = [name for name in self.told if name not in set(names)]
-        return violations + [
-            Violation("acknowledged_once", name, None, "it was begun and has no log") for name in missing
+            violations += replays(name, events, generated, registry)
+        violations += [
+            Violation("acknowledged_once", name, None, "it was begun and has no log")
+            for name in self.told
+            if name not in logs
         ]
+        if not world.plan.faults:
+            violations += [
+                Violation("answered_once", name, None, f"activity {seq} was carried out {count} times")
+                for (name, seq), count in carried_out(world).items()
+                if count > 1
+            ]
+        return violations
 
     def _as_told(self, name: str, events: Sequence[WorkflowEvent]) -> list[Violation]:
         if name not in self.told:
@@ -288,7 +334,7 @@ class Generated:
         last = events[-1]
         if last.kind is not EventKind.WORKFLOW_COMPLETED:
             return [Violation("comes_to_an_end", name, last.seq, f"it ends with {last.kind.name}")]
-        result = JsonConverter().decode(bytes(decode_record(last, WorkflowCompleted).result))
+        result = result_of(events)
         if result != self.told[name]:
             return [
                 Violation("replay_equals_live", name, last.seq, f"told {self.told[name]!r}, has {result!r}")
@@ -318,68 +364,6 @@ async def _whole(store: Store, name: WorkflowId) -> list[WorkflowEvent]:
     while page := await store.read(name, len(events) + 1, limit=PAGE_EVENTS):
         events += page
     return events
-
-
-_ENDS: Final = {EventKind.ACTIVITY_COMPLETED, EventKind.ACTIVITY_FAILED, EventKind.ACTIVITY_CANCELLED}
-
-
-def _answered_once(name: str, events: Sequence[WorkflowEvent]) -> list[Violation]:
-    """Every activity has one end, and its result is its own."""
-    violations: list[Violation] = []
-    open_ones: set[int] = set()
-    for event in events:
-        if event.kind is EventKind.ACTIVITY_SCHEDULED:
-            open_ones.add(event.seq)
-        elif event.kind in _ENDS:
-            seq = JsonConverter().decode(event.payload)["seq"]
-            if seq not in open_ones:
-                violations.append(
-                    Violation(
-                        "answered_once", name, event.seq, f"activity {seq} has a second end, or none begun"
-                    )
-                )
-            open_ones.discard(seq)
-            if event.kind is EventKind.ACTIVITY_COMPLETED:
-                result = JsonConverter().decode(bytes(decode_record(event, ActivityCompleted).result))
-                if result != f"{name}:{seq}":
-                    violations.append(
-                        Violation("isolation", name, event.seq, f"the result of {name}:{seq} is {result!r}")
-                    )
-    if events and events[-1].kind is EventKind.WORKFLOW_COMPLETED and open_ones:
-        message = f"it has completed, and activities {sorted(open_ones)} have no end"
-        violations.append(Violation("answered_once", name, events[-1].seq, message))
-    return violations
-
-
-def _signals_once(name: str, events: Sequence[WorkflowEvent], sent: Sequence[str]) -> list[Violation]:
-    found: dict[str, int] = {}
-    for event in events:
-        if event.kind is EventKind.SIGNAL_RECEIVED:
-            mark = JsonConverter().decode(event.payload)["args"][0]
-            found[mark] = found.get(mark, 0) + 1
-    closed = bool(events) and events[-1].kind is EventKind.WORKFLOW_COMPLETED
-    lost = [] if closed else [mark for mark in sent if mark not in found]
-    twice = [mark for mark, count in found.items() if count > 1]
-    return [
-        Violation("acknowledged_once", name, None, f"signal {mark!r} {problem}")
-        for marks, problem in ((lost, "was taken and is not there"), (twice, "is there twice"))
-        for mark in marks
-    ]
-
-
-def _replays(name: WorkflowId, events: Sequence[WorkflowEvent], registry: Registry) -> list[Violation]:
-    execution = Execution(generated, name, registry, JsonConverter(), first_seq=events[0].seq)
-    try:
-        execution.replay(events)
-        lacking = execution.finish_replay()
-    except TreadleError as error:
-        return [Violation("replay_equals_live", name, getattr(error, "seq", None), type(error).__name__)]
-    ended = events[-1].kind is EventKind.WORKFLOW_COMPLETED
-    if lacking is not None or execution.drifts or ended != (execution.status is Status.COMPLETED):
-        return [Violation("replay_equals_live", name, None, "replay comes to another end than the log")]
-    if not ended:
-        execution.evict()
-    return []
 
 
 def make_workload() -> Generated:

@@ -1,0 +1,31 @@
+"""The limits of a world's runtimes, drawn from its seed: small ones, because bugs live where limits bite."""
+
+from __future__ import annotations
+
+from treadle.runtime import RuntimeConfig
+from treadle.sim.draws import Draws
+
+
+def draw_config(draws: Draws) -> RuntimeConfig:
+    """Draw the limits of all runtimes of a world.
+
+    Args:
+        draws: from where.
+
+    Returns:
+        The limits; half of them are what users have, so that ordinary worlds are common as well.
+    """
+    return RuntimeConfig(
+        poll_seconds=0.5,
+        standby_seconds=1,
+        group_events_max=draws.one_of((1, 2, 5, 100, 8_192)),
+        inbox_messages_max=draws.one_of((1, 2, 64, 64)),
+        page_events=draws.one_of((1, 3, 100, 2_000)),
+        readmissions_max=draws.one_of((1, 3, 16, 16)),
+        close_timeout_seconds=draws.one_of((0.0001, 1.0, 10.0, 10.0)),
+        idle_actors_max=draws.one_of((1, 2, 100, 100)),
+        instances_max=draws.one_of((1, 3, 100, 100)),
+        recoveries_max=draws.one_of((1, 2, 64, 64)),
+        activities_max=draws.one_of((1, 3, 1_000, 1_000)),
+        batch_events_max=draws.one_of((4, 10, 1_000, 1_000)),
+    )
