@@ -11,6 +11,7 @@ from treadle.checkers.acknowledged_once import acknowledged_once
 from treadle.checkers.chain import ChainRow, chain
 from treadle.checkers.gap_free import gap_free
 from treadle.checkers.isolation import isolation
+from treadle.checkers.linearizable import linearizable
 from treadle.checkers.operations import (
     Crash,
     History,
@@ -43,6 +44,7 @@ __all__ = [
     "gap_free",
     "history_lines",
     "isolation",
+    "linearizable",
     "operation_line",
     "read_history",
     "replay_equals_live",
