@@ -24,6 +24,7 @@ from treadle.checkers.operations import (
 )
 from treadle.checkers.recorded import HistoryReader, history_lines, operation_line, read_history
 from treadle.checkers.replay_equals_live import replay_equals_live
+from treadle.checkers.serializable import serializable
 from treadle.checkers.violation import VIOLATIONS_MAX, Violation
 
 __all__ = [
@@ -48,4 +49,5 @@ __all__ = [
     "operation_line",
     "read_history",
     "replay_equals_live",
+    "serializable",
 ]
