@@ -4,13 +4,15 @@ Every checker takes records from wherever they came (a store, a file, a wire), b
 returns what it found as `Violation` values; an empty list means the promise holds.
 
 Some take one log's events (`gap_free`, `chain` ...). Others take a `History`: what clients did and saw, with
-times, and what the logs hold at the end.
+times, and what the logs hold at the end. `check_history` runs all of these, or some by name.
 """
 
-from treadle.checkers.acknowledged_once import acknowledged_once
+from treadle.checkers.acknowledged_once import acknowledged_once, acknowledged_once_in
 from treadle.checkers.chain import ChainRow, chain
+from treadle.checkers.followed_order import followed_order
 from treadle.checkers.gap_free import gap_free
-from treadle.checkers.isolation import isolation
+from treadle.checkers.histories import HISTORY_CHECKERS, HistoryChecker, check_history, known_checkers
+from treadle.checkers.isolation import isolation, isolation_in
 from treadle.checkers.linearizable import linearizable
 from treadle.checkers.operations import (
     Crash,
@@ -22,16 +24,20 @@ from treadle.checkers.operations import (
     Read,
     Write,
 )
+from treadle.checkers.quarantine import quarantine
 from treadle.checkers.recorded import HistoryReader, history_lines, operation_line, read_history
 from treadle.checkers.replay_equals_live import replay_equals_live
 from treadle.checkers.serializable import serializable
+from treadle.checkers.unacknowledged_once import unacknowledged_once
 from treadle.checkers.violation import VIOLATIONS_MAX, Violation
 
 __all__ = [
+    "HISTORY_CHECKERS",
     "VIOLATIONS_MAX",
     "ChainRow",
     "Crash",
     "History",
+    "HistoryChecker",
     "HistoryReader",
     "MisfitError",
     "Observed",
@@ -41,13 +47,20 @@ __all__ = [
     "Violation",
     "Write",
     "acknowledged_once",
+    "acknowledged_once_in",
     "chain",
+    "check_history",
+    "followed_order",
     "gap_free",
     "history_lines",
     "isolation",
+    "isolation_in",
+    "known_checkers",
     "linearizable",
     "operation_line",
+    "quarantine",
     "read_history",
     "replay_equals_live",
     "serializable",
+    "unacknowledged_once",
 ]

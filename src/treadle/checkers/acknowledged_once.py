@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterable
 
-from treadle.checkers.violation import VIOLATIONS_MAX, Violation
+from treadle.checkers.operations import History
+from treadle.checkers.violation import VIOLATIONS_MAX, Findings, Violation
 
 
 def acknowledged_once(
@@ -34,3 +35,36 @@ def acknowledged_once(
         if mark not in first_seen
     ]
     return violations[:VIOLATIONS_MAX]
+
+
+def acknowledged_once_in(history: History) -> list[Violation]:
+    """Check the logs of a history against what its clients were told.
+
+    Args:
+        history: what clients did and what the logs hold.
+
+    Returns:
+        A violation for each acknowledged mark that is missing, that is found again, or whose seq is
+        another than its writer was told.
+    """
+    findings = Findings("acknowledged_once")
+    marks: dict[str, list[str]] = {name: [] for name in history.logs}
+    told: dict[str, dict[str, int]] = {}
+    for operation in history.operations:
+        if operation.outcome == "ok":
+            for write in operation.writes:
+                marks[write.workflow].extend(write.marks)
+                if write.seq is not None:
+                    told.setdefault(write.workflow, {}).update(
+                        zip(write.marks, range(write.seq, write.seq + len(write.marks)), strict=True)
+                    )
+    for name, log in history.logs.items():
+        acknowledged = dict.fromkeys(marks.pop(name))
+        found = [(seq, mark) for seq, mark in enumerate(log, 1) if mark in acknowledged]
+        for violation in acknowledged_once(name, acknowledged, found):
+            findings.add(name, violation.seq, violation.message)
+        expected = told.pop(name, {})
+        for seq, mark in found:
+            if expected.get(mark, seq) != seq:
+                findings.add(name, seq, f"the writer of {mark!r} was told seq {expected[mark]}")
+    return findings.violations

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from treadle.checkers.violation import VIOLATIONS_MAX, Violation
+from treadle.checkers.operations import History
+from treadle.checkers.placing import NOBODY, placed_logs
+from treadle.checkers.violation import VIOLATIONS_MAX, Findings, Violation
 from treadle.events import WorkflowEvent
 
 
@@ -29,3 +31,31 @@ def isolation(
             message = f"expected an event of {workflow_id!r}, found one of {found!r}"
             violations.append(Violation("isolation", workflow_id, event.seq, message))
     return violations
+
+
+def isolation_in(history: History) -> list[Violation]:
+    """Check that every mark in a log was written to that log.
+
+    Args:
+        history: what clients did and what the logs hold.
+
+    Returns:
+        A violation for each mark that was written to another log. One that nobody wrote says nothing here;
+        `unacknowledged_once` reports it.
+    """
+    findings = Findings("isolation")
+    strangers = {
+        log.marks[place]: (log.name, place + 1)
+        for log in placed_logs(history).values()
+        if NOBODY in log.owners
+        for place, owner in enumerate(log.owners)
+        if owner == NOBODY
+    }
+    for operation in history.operations if strangers else ():
+        for write in operation.writes:
+            for mark in write.marks:
+                if mark in strangers:
+                    name, seq = strangers[mark]
+                    message = f"{mark!r} stands here, which {operation} wrote to {write.workflow!r}"
+                    findings.add(name, seq, message)
+    return findings.violations
