@@ -29,6 +29,7 @@ import attrs
 import pytest
 import trio
 
+import bad_history_cases
 import bad_workflow_cases
 import treadle
 from treadle import (
@@ -76,7 +77,7 @@ class Row:
 ROWS = {found["id"]: Row(**found.groupdict()) for found in ROW.finditer(PAGE.read_text())}
 
 Case = Callable[[Path], Awaitable[list[TreadleError]]]
-CASES: dict[str, Case] = {**bad_workflow_cases.CASES}
+CASES: dict[str, Case] = {**bad_workflow_cases.CASES, **bad_history_cases.CASES}
 
 
 def case(name: str) -> Callable[[Case], Case]:

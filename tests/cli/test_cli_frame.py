@@ -45,6 +45,7 @@ COMMANDS = (
     ("demo",),
     ("stress",),
     ("replay",),
+    ("check",),
     ("run",),
     *(("log", name) for name in ("import", "export", "read", "tail", "append", "verify")),
     *(

@@ -252,6 +252,11 @@ COMMANDS: Final = (
         "replay:replay",
         "Replay all workflows, or those named, concurrently and each by itself; or a history against code.",
     ),
+    Command(
+        "check",
+        "check:check",
+        "Hold a recorded history of operations against every promise, and name what is broken.",
+    ),
 )
 
 

@@ -12,19 +12,22 @@ LINE_SIZE_BYTES_MAX: Final = 16 * 1024 * 1024
 """The longest line we write is a 2 MiB payload of control characters, each six bytes as an escape."""
 
 
-def numbered_lines(chunks: Iterable[bytes], *, source: str) -> Iterator[tuple[int, bytes]]:
+def numbered_lines(
+    chunks: Iterable[bytes], *, source: str, size_bytes_max: int = LINE_SIZE_BYTES_MAX
+) -> Iterator[tuple[int, bytes]]:
     r"""Cut bytes at line ends.
 
     Args:
         chunks: bytes, cut anywhere.
         source: the file's name, for messages.
+        size_bytes_max: the longest line that is taken.
 
     Returns:
         An iterator over each line's number, counted from 1, and its bytes without ``\n``; the last line
         needs no line end.
 
     Raises:
-        FormatError: a line is over `LINE_SIZE_BYTES_MAX`; no more of it than that has been held.
+        FormatError: a line is over the limit; no more of it than that has been held.
     """
     number = 1
     parts: list[bytes] = []
@@ -32,7 +35,7 @@ def numbered_lines(chunks: Iterable[bytes], *, source: str) -> Iterator[tuple[in
     for piece in pieces(chunks):
         *ended, rest = piece.split(b"\n")
         for end in ended:
-            _check_size(size + len(end), number, source)
+            _check_size(size + len(end), size_bytes_max, number, source)
             parts.append(end)
             yield number, b"".join(parts)
             number += 1
@@ -40,15 +43,15 @@ def numbered_lines(chunks: Iterable[bytes], *, source: str) -> Iterator[tuple[in
             size = 0
         parts.append(rest)
         size += len(rest)
-        _check_size(size, number, source)
+        _check_size(size, size_bytes_max, number, source)
     if size:
         yield number, b"".join(parts)
 
 
-def _check_size(size: int, number: int, source: str) -> None:
-    if size > LINE_SIZE_BYTES_MAX:
+def _check_size(size: int, size_max: int, number: int, source: str) -> None:
+    if size > size_max:
         raise FormatError(
-            f"a line has at most {LINE_SIZE_BYTES_MAX} bytes, got a longer one; is it a JSON Lines file?",
+            f"a line has at most {size_max} bytes, got a longer one; is it a JSON Lines file?",
             source=source,
             line=number,
         )

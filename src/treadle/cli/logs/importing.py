@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import AsyncExitStack, closing, contextmanager
-from io import BufferedReader
+from contextlib import AsyncExitStack, closing
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Final, Literal, cast
+from typing import Annotated, Final, Literal
 
 import attrs
 import trio
 from cyclopts import Parameter
 
 from treadle.cli.exits import CommandError
+from treadle.cli.files import STDIN, opened, size_bytes, told_name
 from treadle.cli.importer import Importer, Tally, told
 from treadle.cli.notes import note
 from treadle.cli.options import DEFAULT_STORE, Flag, OutputOption, StoreOption
@@ -33,8 +32,6 @@ EXAMPLES: Final = """Examples:
   zcat export.jsonl.gz | treadle log import -
 """
 USAGE: Final = "Usage: treadle log import [OPTIONS] FILE..."
-STDIN: Final = "-"
-CHUNK_SIZE_BYTES: Final = 256 * 1024
 LOG_EVENTS_MAX: Final = 10_000_000
 """A log is imported as one batch, however long: its format's own limit on size has judged it before."""
 _CONFIG: Final = RuntimeConfig(batch_events_max=LOG_EVENTS_MAX)
@@ -69,22 +66,14 @@ class Source:
             InvalidValueError: the id is none, or its format takes none.
             CommandError: stdin holds a history, and nobody said whose.
         """
-        with self._chunks(advance) as chunks:
-            source = "stdin" if self.name == STDIN else self.name
+        with opened(self.name, advance) as chunks:
+            source = told_name(self.name)
             plain, format_name = chunks, self.format_name
             if self.name == STDIN and self.workflow_id is None:
                 plain, format_name = _named_format(chunks, format_name)
             yield from read_format(
                 plain, source=source, format_name=format_name, workflow_id=self.workflow_id
             )
-
-    @contextmanager
-    def _chunks(self, advance: Callable[[float], None]) -> Iterator[Iterable[bytes]]:
-        if self.name == STDIN:
-            yield _chunks_of(cast("BufferedReader", sys.stdin.buffer).read1, advance)
-        else:
-            with Path(self.name).open("rb") as file:
-                yield _chunks_of(file.read, advance)
 
 
 def import_files(
@@ -149,7 +138,7 @@ async def _import(url: str, sources: list[Source], check: bool) -> Tally:  # noq
     importer: Importer | None = None
     async with AsyncExitStack() as stack:
         for source in sources:
-            bar = progress(f"importing {Path(source.name).name}", _size_bytes(source))
+            bar = progress(f"importing {Path(source.name).name}", size_bytes(source.name))
             with bar as advance, closing(source.items(advance)) as items:
                 first: list[ImportedLog | StoreRecord] = []
                 if importer is None:
@@ -178,19 +167,9 @@ def _up_to_the_first_log(
 
 async def _read_through(sources: list[Source]) -> None:
     for source in sources:
-        with progress(f"checking {Path(source.name).name}", _size_bytes(source)) as advance:
+        with progress(f"checking {Path(source.name).name}", size_bytes(source.name)) as advance:
             for _ in source.items(advance):
                 await trio.lowlevel.checkpoint()
-
-
-def _size_bytes(source: Source) -> int | None:
-    return None if source.name == STDIN else Path(source.name).stat().st_size
-
-
-def _chunks_of(read: Callable[[int], bytes], advance: Callable[[float], None]) -> Iterator[bytes]:
-    while chunk := read(CHUNK_SIZE_BYTES):
-        advance(len(chunk))
-        yield chunk
 
 
 def _named_format(chunks: Iterable[bytes], format_name: str | None) -> tuple[Iterable[bytes], str | None]:
