@@ -74,6 +74,8 @@ def _check_held_back(operation: Operation, name: str, logs: dict[str, PlacedLog]
 
 def _check_own(operation: Operation, down: dict[str, int], findings: Findings) -> None:
     names = [write.workflow for write in operation.writes] or [read.workflow for read in operation.reads]
+    if not names:
+        return  # nobody wrote down whose log it was about
     end = operation.end
     if any(name in down and (end is None or down[name] <= end) for name in names):
         return

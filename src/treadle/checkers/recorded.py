@@ -67,6 +67,10 @@ class _Operation(_Line):
     reads: tuple[_Read, ...] = ()
     writes: tuple[_Write, ...] = ()
     error: str | None = None
+    # For people and for reports; no promise hangs on them.
+    call: str | None = None
+    since: int | None = None
+    at: int | None = None
 
 
 class _Log(_Line):

@@ -15,7 +15,8 @@ import msgspec
 HISTORY_VERSION: Final = 1
 LINES_MAX: Final = 5_000_000
 """How many lines are kept, since they fill memory; the digest goes on."""
-_encode: Final = msgspec.json.Encoder(order="deterministic").encode
+# In the order in which they are given: the first key tells what kind of line it is.
+_encode: Final = msgspec.json.Encoder().encode
 
 
 class Recorder:

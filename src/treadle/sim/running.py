@@ -13,7 +13,7 @@ import attrs
 import trio
 
 from treadle import _version
-from treadle.checkers import Violation
+from treadle.checkers import Violation, check_history, read_history
 from treadle.errors import UsageError
 from treadle.sim.draws import Draws
 from treadle.sim.history import Recorder
@@ -144,6 +144,9 @@ def run_world(
     if guarding.violations:
         raise violation_error(guarding.violations)
     violations += [Violation("processes_live", "", None, what) for what in world.broken]
+    if any(line.startswith(_LOG) for line in recorder.lines):
+        # What clients did and saw was written down as well: whoever reads the file later comes to the same.
+        violations += check_history(read_history(recorder.lines))
     recorder.write({"ends": recorder.now(), "decisions": kernel.decisions, "violations": len(violations)})
     return Run(
         seed,
@@ -218,6 +221,7 @@ def _told(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}{place}"
 
 
+_LOG: Final = b'{"log":'
 _ROOT: Final = Path(__file__).parent.parent
 _code: dict[str, str] = {}
 

@@ -400,6 +400,7 @@ class World:
         def crashing(*args: Any) -> Any:
             if not store.calm and self._actor.happens(rate):
                 self.note_fault("actor_crash", "step")
+                self.recorder.write({"crash": args[0].workflow_id, "at": self.recorder.now()})
                 raise SimulatedBugError
             return step(*args)
 

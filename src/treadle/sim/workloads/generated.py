@@ -270,7 +270,7 @@ class Generated:
                 "client": name,
                 "call": what,
                 "begin": begin,
-                "end": world.recorder.now(),
+                "end": world.recorder.now() if answer.outcome == "ok" else None,
                 "at": world.now_ns(),
                 "outcome": "ok" if answer.outcome == "ok" else "unknown",
                 "error": type(answer.error).__name__ if answer.error is not None else "",
@@ -301,9 +301,7 @@ class Generated:
         for name in map(WorkflowId, logs):
             events = logs[name]
             (head,) = await store.heads([name])
-            world.recorder.write(
-                {"log": name, "marks": [], "digest": head.digest.hex(), "events": len(events)}
-            )
+            world.recorder.write({"durable": name, "digest": head.digest.hex(), "events": len(events)})
             violations += gap_free(name, events, next_seq=head.next_seq)
             violations += chain(name, await store.audit(name, limit=len(events) + 1), head=head[1:3])
             violations += answered_once(name, events)
