@@ -75,7 +75,7 @@ def _unseen() -> Iterator[Callable[[World], object]]:
 
 @contextmanager
 def _shown_live(seed: int) -> Iterator[Callable[[World], object]]:
-    if not sys.stderr.isatty():
+    if not _is_watched():
         yield lambda _: None
         return
     from rich.console import Console  # noqa: PLC0415  # a fifth of the start-up time, for those who watch
@@ -85,11 +85,15 @@ def _shown_live(seed: int) -> Iterator[Callable[[World], object]]:
     # A world has one thread and never lets go of it; the picture is drawn by another one, which only reads.
     with Live(
         get_renderable=lambda: _picture(seed, worlds),
-        console=Console(stderr=True),
+        console=Console(stderr=True, highlight=False),
         refresh_per_second=_REFRESHES_PER_SECOND,
         transient=True,
     ):
         yield worlds.append
+
+
+def _is_watched() -> bool:
+    return sys.stderr.isatty()
 
 
 def _picture(seed: int, worlds: list[World]) -> str:

@@ -1,0 +1,295 @@
+"""Worlds: one seed, one history, byte for byte; what is broken on purpose is survived, and checked."""
+
+import os
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+import trio
+
+from treadle.errors import UsageError
+from treadle.sim import FAULTS, Plan, Violation, Workload, current_world, fault_rates, run_world
+from treadle.sim.running import SEED_MAX, code_digest
+from treadle.sim.world_kernel import KernelViolationError
+
+ROOT = Path(__file__).parents[2]
+ALL = fault_rates(["all"])
+# What happens by the hour, less often: so the worlds of the quick tests are shorter.
+FEWER = fault_rates(
+    [
+        "all",
+        "crash=4000",
+        "restart=2000",
+        "pause=2000",
+        "clock_jump=2000",
+        "power_cut=1000",
+        "full_store=1000",
+    ]
+)
+WORKLOADS = ("logs", "workflows")
+SMALL = {"workflows": 2, "clients": 4, "operations": 8, "duration_seconds": 240}
+DIGESTS = f"""
+from treadle.sim import Plan, fault_rates, run_world
+for name in {WORKLOADS}:
+    for seed in (0, 1):
+        print(run_world(seed, Plan(workload=name, faults={FEWER}, **{SMALL})).digest)
+"""
+
+
+def world(name, seed, **changes):
+    return run_world(seed, Plan(workload=name, **{**SMALL, "faults": FEWER, **changes}))
+
+
+@cache
+def digests_here():
+    return [world(name, seed).digest for name in WORKLOADS for seed in (0, 1)]
+
+
+# -- a seed ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_the_same_seed_gives_the_same_history_byte_for_byte(name):
+    first, second = world(name, 1), world(name, 1)
+
+    assert list(first.lines) == list(second.lines)
+    assert first == second
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_other_seeds_give_other_histories(name):
+    # Without their headers, which tell the seed.
+    assert 5 == len({tuple(world(name, seed).lines[1:]) for seed in range(5)})
+
+
+def digests_of(python, hash_seed):
+    surroundings = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT / "src")}
+    ran = subprocess.run(
+        [python, "-c", DIGESTS], check=False, env=surroundings, capture_output=True, text=True, timeout=120
+    )
+    assert not ran.returncode, ran.stderr
+    return ran.stdout.split()
+
+
+@pytest.mark.parametrize("hash_seed", ["0", "77"])
+def test_no_hash_shows_in_a_history(hash_seed):
+    """Not in another process either, where every object lies elsewhere."""
+    assert digests_here() == digests_of(sys.executable, hash_seed)
+
+
+def pythons(version):
+    """Interpreters of a version that may be here: beside the project, and pyenv's."""
+    yield ROOT / f".venv-{version}" / "bin" / "python"
+    yield from sorted((Path.home() / ".pyenv" / "versions").glob(f"{version}*/bin/python"))
+
+
+def _runs(python):
+    needed = "import apsw, attrs, msgspec, outcome, trio"
+    return subprocess.run([python, "-c", needed], check=False, capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+def test_every_version_of_python_gives_the_same_history(version):
+    for python in pythons(version):
+        if python.exists() and _runs(python):
+            assert digests_here() == digests_of(python, "random")
+            return
+    pytest.skip(f"no Python {version} with treadle's dependencies; make one at .venv-{version}")
+
+
+@pytest.mark.parametrize("seed", [-1, SEED_MAX + 1, 1.0, True, "7", None])
+def test_what_is_no_seed_is_told(seed):
+    with pytest.raises(UsageError, match="a seed is a whole number, 0 to 9223372036854775807, got"):
+        run_world(seed, Plan())
+
+
+def test_the_largest_seed_is_one():
+    assert run_world(SEED_MAX, Plan(**SMALL)).holds
+
+
+def test_a_history_begins_with_what_it_takes_to_make_it_again():
+    first = world("logs", 5).lines[0].decode()
+
+    assert f'"code":"{code_digest()}"' in first
+    assert '"seed":5' in first
+    assert '"clock_jump":10000' in first
+
+
+# -- promises -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "seed"), [("logs", seed) for seed in range(10)] + [("workflows", seed) for seed in range(4)]
+)
+def test_every_promise_holds_under_all_faults(name, seed):
+    run = world(name, seed, faults=ALL if name == "logs" else FEWER)
+
+    assert () == run.violations
+    assert run.faults
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_every_promise_holds_in_the_calm_and_with_several_processes(name):
+    assert () == world(name, 1, faults={}).violations
+    assert () == world(name, 1, processes=3).violations
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WORKLOADS)
+@pytest.mark.parametrize("processes", [1, 2])
+def test_every_promise_holds_over_many_seeds(name, processes):
+    broken = {}
+    for seed in range(1_000, 1_400):
+        run = run_world(seed, Plan(workload=name, faults=ALL, processes=processes))
+        if not run.holds:
+            broken[seed] = run.violations
+
+    assert {} == broken
+
+
+def test_every_fault_is_made_by_the_built_in_worlds():
+    made = set()
+    for name in WORKLOADS:
+        for seed in range(30):
+            if made != set(FAULTS):
+                made |= set(world(name, seed).faults)
+
+    assert set(FAULTS) == made
+
+
+@pytest.mark.parametrize("number", range(1, 30))
+def test_a_crash_at_any_append_is_survived(number):
+    """Before its write and after it."""
+    for after in (False, True):
+        assert () == world("workflows", 3, faults={}, kills=((number, after),)).violations
+
+
+# -- a user's own workload ------------------------------------------------------------------------------
+
+
+class Own(Workload):
+    """A workload that does one thing."""
+
+    def __init__(self, clients, found=()):
+        self._clients = clients
+        self._found = list(found)
+
+    async def clients(self, world):
+        await self._clients(world)
+
+    async def check(self, _world, _store):
+        return self._found
+
+
+def own(clients, found=(), seed=0, **plan):
+    return run_world(seed, Plan(workload="own", **plan), own=Own(clients, found))
+
+
+async def nothing(_world):
+    pass
+
+
+def test_what_a_check_finds_is_the_verdict():
+    found = Violation("mine", "a", 3, "it is so")
+
+    assert (found,) == own(nothing, [found]).violations
+    assert own(nothing).holds
+
+
+def test_a_world_that_never_ends_is_told_its_budget():
+    async def for_ever(world):
+        while True:
+            await world.kernel.sleep(1)
+
+    (found,) = own(for_ever, decisions_max=2_000, seed=9).violations
+
+    assert "comes_to_an_end" == found.promise
+    assert "seed 9: it takes more than 2,000 decisions; let it do less" == found.message
+
+
+def test_a_world_in_which_time_stands_still_is_told():
+    async def busy(world):
+        while True:
+            await world.kernel.turn()
+
+    (found,) = own(busy, decisions_max=3_000).violations
+
+    assert "comes_to_an_end" == found.promise
+
+
+def test_a_world_in_which_nothing_can_happen_any_more_is_told():
+    async def waits(world):
+        await world.kernel.park(lambda: None)
+
+    (found,) = own(waits).violations
+
+    assert "comes_to_an_end" == found.promise
+    assert "every task waits and nothing can wake one" in found.message
+    assert "test_worlds.py" in found.message
+
+
+def test_what_clients_raise_is_told_with_its_line():
+    async def slip(world):
+        await world.kernel.sleep(1)
+        raise ZeroDivisionError("mine")
+
+    (found,) = own(slip).violations
+
+    assert "raises_nothing" == found.promise
+    assert "ZeroDivisionError: mine at test_worlds.py:" in found.message
+    assert found.message.endswith(" in slip")
+
+
+def test_a_real_wait_inside_a_world_is_named_with_its_line():
+    """Its seed would mean nothing."""
+
+    async def waits(_world):
+        await trio.sleep(1)
+
+    with pytest.raises(KernelViolationError, match=r"test_worlds.py:\d+ in waits"):
+        own(waits)
+
+
+def test_notes_stand_in_the_history():
+    async def tell(world):
+        await world.kernel.sleep(2)
+        world.note("paid", order=7)
+
+    assert b'{"at":2000000000,"moment":2,"note":"paid","order":7}' in own(tell).lines
+
+
+def test_a_model_knows_its_world_and_nobody_else_has_one():
+    seen = []
+
+    async def look(world):
+        seen.append(current_world() is world and world.workload)
+
+    run_world(0, Plan(workload="own"), own=(workload := Own(look)))
+
+    assert [workload] == seen
+    with pytest.raises(UsageError, match="inside a simulation only"):
+        current_world()
+
+
+def test_whoever_insists_is_answered_in_the_end():
+    """However often the process is killed meanwhile."""
+    answers = []
+
+    async def insist(world):
+        for number in range(30):
+            key = b"%d" % number
+            answers.append(
+                await world.insist(
+                    world.processes[0],
+                    lambda runtime, key=key: runtime.workflow("a").append("custom", key, key=key),
+                )
+            )
+            await world.kernel.sleep(1)
+
+    run = own(insist, faults=fault_rates(["crash=600000", "unknown_written=300", "slow_store=300"]))
+
+    assert run.holds
+    assert run.faults["crash"] > 1
+    assert list(range(1, 31)) == [answer.value.seq for answer in answers]
