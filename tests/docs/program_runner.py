@@ -31,6 +31,7 @@ def become(folder):
         os.dup2(opened, descriptor)
         os.close(opened)
     sys.argv = ["example.py"]
+    sys.path.insert(0, folder)  # as Python does with the folder of a program it is given
     signal.alarm(SECONDS_MAX)
 
 

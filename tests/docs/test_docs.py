@@ -20,10 +20,14 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
+HAS_TESTS_OF_ITS_OWN = ROOT / "docs" / "tutorial-simulation.md"
+"""Its programs are files that later ones import; see `test_tutorial_simulation.py`."""
+
+
 def blocks(language: str) -> list[object]:
     """All blocks of a language, named by page and number."""
     found = []
-    for page in PAGES:
+    for page in [page for page in PAGES if page != HAS_TESTS_OF_ITS_OWN]:
         for number, block in enumerate(BLOCK.finditer(page.read_text()), 1):
             if block[1] == language:
                 found.append(pytest.param(block[2], id=f"{page.relative_to(ROOT)}-{number}"))

@@ -114,7 +114,7 @@ def test_a_history_begins_with_what_it_takes_to_make_it_again():
 
     assert f'"code":"{code_digest()}"' in first
     assert '"seed":5' in first
-    assert '"clock_jump":10000' in first
+    assert '"clock_jump":2000' in first
 
 
 # -- promises -------------------------------------------------------------------------------------------
@@ -131,18 +131,27 @@ def test_every_promise_holds_under_all_faults(name, seed):
 
 
 @pytest.mark.parametrize("name", WORKLOADS)
-def test_every_promise_holds_in_the_calm_and_with_several_processes(name):
+def test_every_promise_holds_in_the_calm(name):
     assert () == world(name, 1, faults={}).violations
-    assert () == world(name, 1, processes=3).violations
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_promise_holds_with_several_processes(seed):
+    assert () == world("logs", seed, faults=ALL, processes=3).violations
+
+
+def test_one_process_at_a_time_runs_durable_workflows():
+    """Several would fence each other: memory has no lock that lets one of them stand by."""
+    with pytest.raises(UsageError, match="got processes=3; give 1"):
+        world("workflows", 1, processes=3)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", WORKLOADS)
-@pytest.mark.parametrize("processes", [1, 2])
-def test_every_promise_holds_over_many_seeds(name, processes):
+def test_every_promise_holds_over_many_seeds(name):
     broken = {}
-    for seed in range(1_000, 1_400):
-        run = run_world(seed, Plan(workload=name, faults=ALL, processes=processes))
+    for seed in range(1_000, 1_200 if name == "workflows" else 2_000):
+        run = run_world(seed, Plan(workload=name, faults=ALL, processes=1 + (name == "logs") * (seed % 3)))
         if not run.holds:
             broken[seed] = run.violations
 

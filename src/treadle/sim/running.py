@@ -97,6 +97,12 @@ def run_world(
     if type(seed) is not int or not 0 <= seed <= SEED_MAX:
         raise UsageError(f"a seed is a whole number, 0 to {SEED_MAX}, got {seed!r}")
     load = own or workload(plan.workload)
+    if load.workflows and plan.processes > 1:
+        # Between processes a file's lock decides; memory has none, so they would fence each other for ever.
+        raise UsageError(
+            f"one process at a time runs a store's durable workflows, got processes={plan.processes};"
+            " give 1: a pause lets another one take over"
+        )
     kernel = LifeKernel(seed, clock_jumps="clock_jump" in plan.faults)
     kernel.decisions_max = plan.decisions_max
     recorder = Recorder(header(seed, plan, own))
