@@ -31,6 +31,7 @@ import trio
 
 import bad_history_cases
 import bad_workflow_cases
+import bad_world_cases
 import treadle
 from treadle import (
     EventKind,
@@ -77,7 +78,7 @@ class Row:
 ROWS = {found["id"]: Row(**found.groupdict()) for found in ROW.finditer(PAGE.read_text())}
 
 Case = Callable[[Path], Awaitable[list[TreadleError]]]
-CASES: dict[str, Case] = {**bad_workflow_cases.CASES, **bad_history_cases.CASES}
+CASES: dict[str, Case] = {**bad_workflow_cases.CASES, **bad_history_cases.CASES, **bad_world_cases.CASES}
 
 
 def case(name: str) -> Callable[[Case], Case]:

@@ -349,7 +349,7 @@ def test_what_no_machine_holds_is_refused_before_anything_is_made(treadle, tmp_p
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_the_reference_tells_every_option_that_help_tells(treadle, command):
     reference = Path(__file__).parents[2] / "docs" / "reference" / "command-line.md"
-    heading = "## treadle " + ("workflow" if command[0] == "workflow" else " ".join(command))
+    heading = "## treadle " + (command[0] if command[0] in {"workflow", "sim"} else " ".join(command))
     section = reference.read_text().partition(f"{heading}\n")[2].partition("\n## ")[0]
     shown = treadle(*command, "--help").out.partition("Examples:")[0]
     options = set(re.findall(r"--[a-z-]+", "\n".join(re.findall(r"^│ .*$", shown, re.MULTILINE))))

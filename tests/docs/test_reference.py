@@ -21,11 +21,14 @@ from treadle.formats.histories import CADENCE_TYPES, KIND_BY_TYPE, TEMPORAL_TYPE
 from treadle.formats.xes.content import KIND_BY_TRANSITION
 from treadle.log import ADMISSION
 from treadle.runtime.durable.handle import DurableHandle
-from treadle.sim.disk import FAULTS
+from treadle.sim import FAULTS
+from treadle.sim.disk import FAULTS as DISK_FAULTS
+from treadle.sim.running import PROMISES
+from treadle.sim.workloads import WORKLOADS, workload
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-ROOMS_WITH_LIMITS = ("events", "log", "payloads", "engine", "stores", "formats", "checkers", "runtime")
+ROOMS_WITH_LIMITS = ("events", "log", "payloads", "engine", "stores", "formats", "checkers", "runtime", "sim")
 SENTINELS = {
     "INTEGER_MAX",  # SQLite's own largest number
     "POSITION_MAX",  # cuts nothing
@@ -38,7 +41,7 @@ def tables(page: str) -> list[list[list[str]]]:
     for line in (DOCS / page).read_text().splitlines():
         if not line.startswith("|"):
             found.append([])
-        elif set(line) - set("|- "):
+        elif set(line) - set("|-: "):
             found[-1].append([cell.strip() for cell in line.strip("|").split("|")])
     return [table for table in found if table]
 
@@ -242,7 +245,7 @@ def test_faults_of_the_simulated_disk_are_the_codes_own() -> None:
     """The page on simulation prints the literal table of faults."""
     shown = table("explanation/simulation.md", "fault", "why it must be survived", "survived by")
 
-    assert [[name, *fault] for name, fault in FAULTS.items()] == shown
+    assert [[name, *fault] for name, fault in DISK_FAULTS.items()] == shown
 
 
 def test_store_methods_are_listed_for_authors() -> None:
@@ -251,6 +254,28 @@ def test_store_methods_are_listed_for_authors() -> None:
     rows = table("how-to/write-a-store.md", "group", "methods")
 
     assert sorted(abstract) == sorted(name for row in rows for name in re.findall(r"`(\w+)`", row[1]))
+
+
+def test_faults_are_the_codes_own() -> None:
+    """The page on simulation lists every fault with its rate and its reason."""
+    shown = table("explanation/simulation.md", "fault", "rate")
+
+    assert [
+        [f"`{name}`", f"{fault.default:,}", f"{fault.per}s", fault.what, fault.reason]
+        for name, fault in FAULTS.items()
+    ] == shown
+
+
+def test_promises_of_worlds_are_the_codes_own() -> None:
+    """What each built-in workload checks, and what is checked in every world."""
+    shown = table("explanation/simulation.md", "workload", "promise")
+    own = [
+        [f"`{name}`", f"`{promise}`", told]
+        for name in WORKLOADS
+        for promise, told in workload(name).promises.items()
+    ]
+
+    assert [*own, *(["every one", f"`{promise}`", told] for promise, told in PROMISES.items())] == shown
 
 
 def test_every_page_is_in_the_book() -> None:

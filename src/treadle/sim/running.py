@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
@@ -131,24 +131,9 @@ def run_world(
             await place.leave(store)
 
     try:
-        trio.run(kernel.run_main, main, (), clock=kernel, instruments=[guarding] if guard else [])
-    except KernelDeadlockError as error:
-        if guarding.violations:
-            raise violation_error(guarding.violations) from error
-        violations.append(Violation("comes_to_an_end", "", None, str(error)))
-    except BaseException as error:
-        if guarding.violations:
-            raise violation_error(guarding.violations) from error
-        if any(
-            not isinstance(cause, Exception) or isinstance(cause, KernelViolationError)
-            for cause in _leaves(error)
-        ):
-            raise
-        violations += [Violation("raises_nothing", "", None, _told(cause)) for cause in _leaves(error)]
+        violations += _live(kernel, main, guarding, guard=guard)
     finally:
         place.close()
-    if guarding.violations:
-        raise violation_error(guarding.violations)
     violations += [Violation("processes_live", "", None, what) for what in world.broken]
     if any(line.startswith(_LOG) for line in recorder.lines):
         # What clients did and saw was written down as well: whoever reads the file later comes to the same.
@@ -167,6 +152,27 @@ def run_world(
         world.appends,
         dict(world.faults_made),
     )
+
+
+def _live(
+    kernel: LifeKernel, main: Callable[[LifeKernel], Awaitable[None]], guarding: KernelGuard, *, guard: bool
+) -> list[Violation]:
+    """Run a world's first task; tell what it has raised that a world must not."""
+    broken: list[Violation] = []
+    try:
+        trio.run(kernel.run_main, main, (), clock=kernel, instruments=[guarding] if guard else [])
+    except BaseException as error:
+        if guarding.violations:
+            raise violation_error(guarding.violations) from error
+        if isinstance(error, KernelDeadlockError):
+            return [Violation("comes_to_an_end", "", None, str(error))]
+        causes = list(_leaves(error))
+        if any(not isinstance(one, Exception) or isinstance(one, KernelViolationError) for one in causes):
+            raise
+        broken = [Violation("raises_nothing", "", None, _told(one)) for one in causes]
+    if guarding.violations:
+        raise violation_error(guarding.violations)
+    return broken
 
 
 def _place(seed: int, plan: Plan, kernel: LifeKernel) -> Place:
