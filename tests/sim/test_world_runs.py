@@ -266,7 +266,7 @@ def test_notes_stand_in_the_history():
         await world.kernel.sleep(2)
         world.note("paid", order=7)
 
-    assert b'{"at":2000000000,"moment":2,"note":"paid","order":7}' in own(tell).lines
+    assert b'{"note":"paid","moment":2,"at":2000000000,"order":7}' in own(tell).lines
 
 
 def test_a_model_knows_its_world_and_nobody_else_has_one():

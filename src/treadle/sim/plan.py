@@ -66,6 +66,11 @@ class Plan:
                 "a simulated disk is locked by one process; give processes=1, or store='memory'"
             )
 
+    @property
+    def is_faultless(self) -> bool:
+        """Whether nothing at all befalls this world."""
+        return not self.faults and not self.kills
+
     def as_json(self) -> dict[str, Any]:
         """Give it as plain values, for a history's header."""
         return attrs.asdict(self, recurse=False) | {"faults": dict(self.faults), "kills": list(self.kills)}

@@ -296,7 +296,7 @@ class Generated:
             name: await _whole(store, name) for name in await _all_workflows(store)
         }
         late_ns_max = None if "clock_jump" in world.plan.faults else LATE_SECONDS_MAX * _NANOSECONDS
-        if not world.plan.faults:
+        if world.plan.is_faultless:
             late_ns_max = LATE_WITHOUT_FAULTS_SECONDS_MAX * _NANOSECONDS
         for name in map(WorkflowId, logs):
             events = logs[name]
@@ -318,7 +318,7 @@ class Generated:
             for name in self.told
             if name not in logs
         ]
-        if not world.plan.faults:
+        if world.plan.is_faultless:
             violations += [
                 Violation("answered_once", name, None, f"activity {seq} was carried out {count} times")
                 for (name, seq), count in carried_out(world).items()

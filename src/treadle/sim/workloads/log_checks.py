@@ -173,7 +173,13 @@ def guards_held(
         name, marks, _ = one.writes[0]
         if marks[0] not in logs[name]:
             continue
-        written_at = positions[name][logs[name].index(marks[0])]
+        place = logs[name].index(marks[0])
+        if place >= len(positions[name]):
+            violations.append(
+                Violation("guards", name, place + 1, "the feed of all commits has no such event")
+            )
+            continue
+        written_at = positions[name][place]
         for guarded, length in one.guarded:
             then = bisect_left(positions[guarded], written_at)
             if then != length:
