@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from treadle.errors import UsageError
+from treadle.errors import OutcomeUnknownError, StoreUnavailableError, UsageError
 from treadle.sim import FAULTS, Plan, Violation, Workload, current_world, fault_rates, run_world
 from treadle.sim.running import SEED_MAX, code_digest
 from treadle.sim.world_kernel import KernelViolationError
@@ -80,7 +80,9 @@ def test_no_hash_shows_in_a_history(hash_seed):
 
 
 def pythons(version):
-    """Interpreters of a version that may be here: beside the project, and pyenv's."""
+    """Interpreters of a version that may be here: this one, beside the project, and pyenv's."""
+    if sys.version.startswith(f"{version}."):
+        yield Path(sys.executable)
     yield ROOT / f".venv-{version}" / "bin" / "python"
     yield from sorted((Path.home() / ".pyenv" / "versions").glob(f"{version}*/bin/python"))
 
@@ -280,6 +282,38 @@ def test_a_model_knows_its_world_and_nobody_else_has_one():
     assert [workload] == seen
     with pytest.raises(UsageError, match="inside a simulation only"):
         current_world()
+
+
+@pytest.mark.parametrize(
+    ("raised", "outcome"),
+    [
+        (None, "ok"),
+        (StoreUnavailableError("busy"), "refused"),
+        (OutcomeUnknownError("gone"), "unknown"),
+    ],
+    ids=["answered", "refused", "unknown"],
+)
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_client_is_told_what_is_sure_and_nothing_by_the_dead(raised, outcome, killed):
+    answers = []
+
+    async def ask(world):
+        process = world.processes[0]
+
+        async def call(_runtime):
+            if killed:
+                world.kernel.sever(process.life)
+            if raised is not None:
+                raise raised
+            return 7
+
+        answers.append(await world.ask(process, call))
+
+    own(ask)
+    (answer,) = answers
+
+    assert ("unknown" if killed else outcome) == answer.outcome
+    assert (7 if outcome == "ok" and not killed else None) == answer.value
 
 
 def test_whoever_insists_is_answered_in_the_end():
