@@ -54,7 +54,7 @@ from treadle.runtime.durable.refusing import nobody_there
 from treadle.runtime.durable.replies import Promise
 from treadle.runtime.durable.stage import Stage
 from treadle.runtime.durable.timetable import Timetable
-from treadle.runtime.durable.turns import Turns
+from treadle.runtime.durable.turns import Turns, ended_in
 from treadle.runtime.durable.watching import Watching
 from treadle.runtime.durable.wire import RUNNER, Envelopes
 from treadle.runtime.following import Changes
@@ -484,9 +484,12 @@ class Runner:
             instance: whose turn it was.
             decided: what it has decided.
         """
+        # Of an activation that was cut by a failed unit: what was started with its first half may have ended.
+        ended = ended_in(instance.offers) if instance.offers else ()
         for effect in decided.effects:
             if isinstance(effect, StartActivity):
-                self.attempting.start(instance, effect.seq)
+                if effect.seq not in ended:
+                    self.attempting.start(instance, effect.seq)
             elif isinstance(effect, CancelActivity):
                 self._cancel_attempt(instance, effect)
             elif isinstance(effect, AnswerUpdate):

@@ -404,7 +404,7 @@ class Turns:
         """Go on with what the workflow had begun when it was last in memory, here or elsewhere."""
         runner, now_ns = self._runner, self._wall_time_ns()
         first: list[AnyOffer] = []
-        ended = _ended_in(instance.offers)
+        ended = ended_in(instance.offers)
         for effect in execution.unfinished():
             if effect.seq in ended:
                 continue  # what it has come to only waits to be written
@@ -647,8 +647,15 @@ def _cannot_wait(offer: AnyOffer) -> bool:
     return type(offer) is Offer and type(offer.input) is Update
 
 
-def _ended_in(offers: Iterable[AnyOffer]) -> set[int]:
-    """Tell the activities whose attempts have ended and wait to be heard."""
+def ended_in(offers: Iterable[AnyOffer]) -> set[int]:
+    """Tell the activities whose attempts have ended and wait to be heard.
+
+    Args:
+        offers: what waits for an instance's turn.
+
+    Returns:
+        The seqs of their ACTIVITY_SCHEDULED.
+    """
     inputs = [offer.input for offer in offers if type(offer) is Offer]
     return {given.seq for given in inputs if isinstance(given, ActivityDone | AttemptFailed)}
 
