@@ -167,3 +167,11 @@ def test_a_planted_bug_is_found_within_some_seeds(monkeypatch, bug):
 
 def test_where_nothing_was_planted_nothing_is_found(monkeypatch):
     assert all(run.holds for run in worlds(monkeypatch, MemoryStore))
+
+
+@pytest.mark.parametrize("workload", ["logs", "workflows"])
+def test_a_world_of_next_to_nothing_holds(workload):
+    """Logs without an event, clients without an answer: nothing there is not nothing that fits."""
+    for seed in range(30):
+        plan = Plan(workload=workload, workflows=5, clients=2, operations=3, duration_seconds=9)
+        assert () == run_world(seed, plan).violations

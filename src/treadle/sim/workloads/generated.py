@@ -234,7 +234,7 @@ class Generated:
         count = 0
         while True:
             await world.kernel.sleep(CHILDREN_PATIENCE_SECONDS)
-            async for waiting in _running(world, process):
+            for waiting in await _running(world, process):
                 count += 1
                 await self._signal(world, process, waiting, f"{waiting}.late.{name}.{count}")
 
@@ -340,14 +340,11 @@ class Generated:
         return []
 
 
-async def _running(world: World, process: Process) -> Any:
-    names: list[WorkflowId] = []
+async def _running(world: World, process: Process) -> list[WorkflowId]:
     answer = await world.ask(
         process, lambda runtime: runtime.store.list_workflows(status=int(Status.RUNNING))
     )
-    names = answer.value or []
-    for name in names:
-        yield name
+    return answer.value or []
 
 
 async def _all_workflows(store: Store) -> list[WorkflowId]:

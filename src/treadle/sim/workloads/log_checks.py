@@ -174,14 +174,14 @@ def guards_held(
         if marks[0] not in logs[name]:
             continue
         place = logs[name].index(marks[0])
-        if place >= len(positions[name]):
+        if place >= len(positions.get(name, ())):
             violations.append(
                 Violation("guards", name, place + 1, "the feed of all commits has no such event")
             )
             continue
         written_at = positions[name][place]
         for guarded, length in one.guarded:
-            then = bisect_left(positions[guarded], written_at)
+            then = bisect_left(positions.get(guarded, ()), written_at)
             if then != length:
                 message = f"a unit that has seen {length} events was written when there were {then}"
                 violations.append(Violation("guards", guarded, length + 1, message))
