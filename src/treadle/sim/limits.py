@@ -27,5 +27,5 @@ def draw_config(draws: Draws) -> RuntimeConfig:
         instances_max=draws.one_of((1, 3, 100, 100)),
         recoveries_max=draws.one_of((1, 2, 64, 64)),
         activities_max=draws.one_of((1, 3, 1_000, 1_000)),
-        batch_events_max=draws.one_of((4, 10, 1_000, 1_000)),
+        batch_events_max=draws.one_of((1, 3, 1_000, 1_000)),
     )

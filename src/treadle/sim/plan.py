@@ -67,8 +67,8 @@ class Plan:
             )
 
     @property
-    def is_faultless(self) -> bool:
-        """Whether nothing at all befalls this world."""
+    def is_calm(self) -> bool:
+        """Whether nothing befalls its worlds: promises about time hold only then."""
         return not self.faults and not self.kills
 
     def as_json(self) -> dict[str, Any]:

@@ -77,6 +77,8 @@ def run_world(
     own: Workload | None = None,
     guard: bool = True,
     watch: Callable[[World], object] = lambda _: None,
+    forced: Mapping[int, int] | None = None,
+    decided: Callable[[int, int, str], object] | None = None,
 ) -> Run:
     """Run one world, and hold every promise against what is left of it.
 
@@ -86,6 +88,9 @@ def run_world(
         own: a workload to take instead of the plan's.
         guard: name every wait that goes round the kernel; without it a world is a little faster.
         watch: given the world before it begins, for whoever shows how far it is.
+        forced: decision -> place in the queue; all others take the first. None lets the seed choose.
+        decided: with `forced`, told of each decision before it is taken: its number, how many are ready,
+            and the digest of the history so far.
 
     Returns:
         What became of it.
@@ -106,6 +111,9 @@ def run_world(
     kernel = LifeKernel(seed, clock_jumps="clock_jump" in plan.faults)
     kernel.decisions_max = plan.decisions_max
     recorder = Recorder(header(seed, plan, own))
+    kernel.forced = forced
+    if decided is not None:
+        kernel.decided = lambda number, ready: decided(number, ready, recorder.digest)
     place = _place(seed, plan, kernel)
     world = World(
         kernel,

@@ -17,7 +17,7 @@ import heapq
 import math
 import random
 from bisect import insort
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final, NoReturn, TypeVar, TypeVarTuple
@@ -83,6 +83,10 @@ class WorldKernel(trio.abc.Clock):
     Attributes:
         decisions: how many times the kernel has chosen a task to run.
         decisions_max: after how many it gives up.
+        forced: decision -> place in the queue, the first one being 0, who has the lowest ticket; all others
+            take the first. None lets the seed choose.
+        decided: told of each decision that is not the seed's before it is taken: its number, and how many
+            are ready.
     """
 
     wall_clock_jumps = False
@@ -90,6 +94,8 @@ class WorldKernel(trio.abc.Clock):
     def __init__(self, seed: int = 0, *, epoch_ns: int = 1_700_000_000_000_000_000) -> None:
         self.decisions = 0
         self.decisions_max = DECISIONS_MAX
+        self.forced: Mapping[int, int] | None = None
+        self.decided: Callable[[int, int], object] | None = None
         self._seed = seed
         self._epoch_ns = epoch_ns
         self._now = 0.0
@@ -146,7 +152,10 @@ class WorldKernel(trio.abc.Clock):
         return 0.0
 
     def _release_one(self) -> None:
-        ticket = self._queue.pop(int(self._choose() * len(self._queue)))
+        place = int(self._choose() * len(self._queue))
+        if self.forced is not None:
+            place = self._forced_place(self.forced)
+        ticket = self._queue.pop(place)
         task, result = self._ready.pop(ticket)
         self._parked.discard(task)
         self.decisions += 1
@@ -156,6 +165,12 @@ class WorldKernel(trio.abc.Clock):
             self._give_up(f"it takes more than {self.decisions_max:,} decisions; let it do less")
         if self._instant_decisions > INSTANT_DECISIONS_MAX and self._deadlock is None:
             self._give_up(f"{task.name} and others take turns and time cannot pass; let them sleep")
+
+    def _forced_place(self, forced: Mapping[int, int]) -> int:
+        number, waiting = self.decisions + 1, len(self._queue)
+        if self.decided is not None:
+            self.decided(number, waiting)
+        return min(forced.get(number, 0), waiting - 1)
 
     def _stuck(self) -> float:
         self._stuck_loops += 1

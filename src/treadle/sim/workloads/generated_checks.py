@@ -108,6 +108,34 @@ def results_are_own(name: str, events: Sequence[WorkflowEvent]) -> list[Violatio
     return violations
 
 
+def carried_out_as_told(
+    name: str, events: Sequence[WorkflowEvent], begun: Mapping[tuple[str, int], int]
+) -> list[Violation]:
+    """Check that no activity was begun more often than its log tells; only while no process has died.
+
+    Args:
+        name: the workflow.
+        events: its whole log.
+        begun: workflow and seq -> how often the activity was begun.
+
+    Returns:
+        What was broken.
+    """
+    told: dict[int, int] = {}
+    for event in events:
+        if event.kind is EventKind.ACTIVITY_SCHEDULED:
+            told[event.seq] = 1
+        elif event.kind is EventKind.ACTIVITY_ATTEMPT_FAILED:
+            told[_decode(event.payload)["seq"]] += 1
+    return [
+        Violation(
+            "answered_once", name, seq, f"activity {seq} was begun {begun[name, seq]} times, not {count}"
+        )
+        for seq, count in told.items()
+        if begun.get((name, seq), 0) > count
+    ]
+
+
 def timers_in_time(name: str, events: Sequence[WorkflowEvent], *, late_ns_max: int | None) -> list[Violation]:
     """Check that every timer fires once at most, never early, and not much too late.
 
@@ -197,7 +225,7 @@ def children_are_own(
 
 
 def result_is_own(name: str, events: Sequence[WorkflowEvent]) -> list[Violation]:
-    """Check that what a workflow has seen is its own: its activities, its signals.
+    """Check that what a workflow has seen is its own: its activities, its signals, each once.
 
     Args:
         name: the workflow.
@@ -213,7 +241,13 @@ def result_is_own(name: str, events: Sequence[WorkflowEvent]) -> list[Violation]
         for one in result_of(events)
         if isinstance(one, str) and not one.startswith((f"{name}:", f"{name}.", "failed "))
     ]
-    return [Violation("isolation", name, events[-1].seq, f"it has seen {one!r}") for one in foreign]
+    violations = [Violation("isolation", name, events[-1].seq, f"it has seen {one!r}") for one in foreign]
+    signals = [one for one in result_of(events) if isinstance(one, str) and one.startswith(f"{name}.")]
+    return violations + [
+        Violation("acknowledged_once", name, events[-1].seq, f"the code has seen signal {one!r} again")
+        for place, one in enumerate(signals)
+        if one in signals[:place]
+    ]
 
 
 def head_tells(name: str, events: Sequence[WorkflowEvent], facts: HeadFacts | None) -> list[Violation]:

@@ -13,7 +13,7 @@ import attrs
 import trio
 
 from treadle.checkers import Violation, acknowledged_once, chain, gap_free, isolation
-from treadle.errors import AdmissionError, ConflictError, SequenceGapError, TreadleError
+from treadle.errors import AdmissionError, ConflictError, SequenceGapError
 from treadle.events import EventKind, NewEvent, WorkflowEvent, WorkflowId
 from treadle.log import Appended, chain_digest
 from treadle.runtime import Runtime
@@ -28,7 +28,7 @@ from treadle.sim.workloads.log_checks import (
     whole_or_not_there,
 )
 from treadle.sim.world import Answer, Process, World
-from treadle.stores import PAGE_EVENTS, Batch, Guard, Head, Store, Unit, Written
+from treadle.stores import PAGE_EVENTS, Batch, Guard, Head, Outcome, Refused, Repeated, Store, Unit
 
 SENDS_MAX: Final = 12
 """How often a client repeats a call that may be repeated before it gives up: its outcome stays unknown."""
@@ -130,7 +130,7 @@ class Client:
 
     def _new_marks(self, most: int = EVENTS_MAX) -> list[str]:
         marks = []
-        for _ in range(self._draws.between(1, most)):
+        for _ in range(self._draws.between(1, min(most, self._world.config.batch_events_max))):
             self._marks += 1
             marks.append(f"{self.name}.{self._marks}")
         return marks
@@ -142,36 +142,43 @@ class Client:
         name, marks = self._log(), self._new_marks()
         await self._append(name, marks)
 
-    async def _append(self, name: str, marks: list[str]) -> Answer[Any]:
-        begin = self._world.recorder.now()
-        answer = await self._ask(_extend(name, marks))
+    async def _append(
+        self, name: str, marks: list[str], comes: Callable[[], object] = lambda: None
+    ) -> Answer[Any]:
+        begin, extend = self._world.recorder.now(), _extend(name, marks)
+
+        def call(runtime: Runtime) -> Awaitable[Any]:
+            comes()
+            return extend(runtime)
+
+        answer = await self._ask(call)
         self._check_appended(name, marks, answer, repeated=False)
         self._note(begin, answer, [(name, marks)], readmitted=True)
         return answer
 
     async def burst(self) -> None:
-        """Append several times without waiting for answers: who came first stands first."""
+        """Append several times at one instant, against a rival: who came first stands first."""
         world, name = self._world, self._log()
-        many = [self._new_marks(2) for _ in range(BURST)]
-        warm, answers = self._new_marks(1), dict[int, Answer[Any]]()
-        if (await self._append(name, warm)).outcome != "ok":
+        if (await self._append(name, self._new_marks(1))).outcome != "ok":
             return
-        calm = (sum(world.faults_made.values()), world.processes[0].lives)
+        many, rival = [self._new_marks(2) for _ in range(BURST)], self._new_marks(1)
+        came, seqs = list[int](), dict[int, int]()
 
         async def one(number: int) -> None:
-            answers[number] = await self._append(name, many[number])
+            answer = await self._append(name, many[number], lambda: came.append(number))
+            if answer.value is not None:
+                seqs[number] = answer.value.seq
 
         async with trio.open_nursery() as nursery:
             for number in range(BURST):
                 world.kernel.spawn(nursery, one, number)
-                await world.kernel.sleep(0.001)
-        # An actor that has forgotten where its log stands asks the store for all who wait, in no order.
-        known = world.config.idle_actors_max >= 100 and world.config.inbox_messages_max >= BURST
-        if not known or calm != (sum(world.faults_made.values()), world.processes[0].lives):
-            return
-        seqs = [answer.value.seq for _, answer in sorted(answers.items()) if answer.value is not None]
-        if seqs != sorted(seqs):
-            self._lie(name, "first_order", f"appends one after the other stand at {seqs}")
+            world.kernel.spawn(nursery, self._unit, [(name, rival)], name)
+        # An actor that has forgotten where its log stands, as faults make it do, asks the store for all who
+        # wait at once, and they go on in no order.
+        known = world.config.idle_actors_max >= 100 and world.plan.is_calm
+        stand = [seqs[number] for number in came if number in seqs]
+        if known and stand != sorted(stand):
+            self._lie(name, "first_order", f"appends one behind the other stand at {stand}")
 
     async def append_by_key(self) -> None:
         """Append one event under a key, again and again until it is answered."""
@@ -248,15 +255,23 @@ class Client:
         """Write to two logs as one, past the actors, guarding a third: as another process would."""
         names = sorted({self._log(), self._log()})
         guarded = self._log()
-        written = [(name, self._new_marks(2)) for name in names]
-        begin = self._world.recorder.now()
         pause = self._draws.between(0, _MILLE) / _MILLE if self._draws.below(2) else 0
+        await self._unit([(name, self._new_marks(2)) for name in names], guarded, pause)
+
+    async def _unit(self, written: list[tuple[str, list[str]]], guarded: str, pause: float = 0) -> None:
+        names = [name for name, _ in written]
+        begin = self._world.recorder.now()
         seen: list[Head] = []
 
         async def call(runtime: Runtime) -> list[Head]:
             seen[:] = await runtime.store.heads([*map(WorkflowId, names), WorkflowId(guarded)])
-            await self._world.kernel.sleep(pause)
-            await _append_unit(runtime.store, written, seen)
+            if pause:
+                await self._world.kernel.sleep(pause)
+            outcome = await _append_unit(runtime.store, written, seen)
+            if isinstance(outcome, Refused):
+                raise outcome.error
+            if isinstance(outcome, Repeated):
+                self._lie(names[0], "repeats", f"{written} is new, and was answered as a repeat")
             return seen
 
         answer = await self._ask(call)
@@ -435,7 +450,9 @@ def _with_mark(marks: list[str], event: WorkflowEvent) -> list[str]:
     return [*marks, mark_of(event)]
 
 
-async def _append_unit(store: Store, written: Sequence[tuple[str, list[str]]], heads: Sequence[Head]) -> None:
+async def _append_unit(
+    store: Store, written: Sequence[tuple[str, list[str]]], heads: Sequence[Head]
+) -> Outcome:
     """Write events to several logs at once, if a further log is unchanged meanwhile.
 
     `heads` are those of the written logs in their order, and of the guarded one last.
@@ -455,10 +472,7 @@ async def _append_unit(store: Store, written: Sequence[tuple[str, list[str]]], h
     third = heads[-1]
     guards = () if third.workflow_id in names else (Guard(third.workflow_id, third.next_seq, third.digest),)
     (outcome,) = await store.append([Unit(tuple(batches), guards)])
-    if isinstance(outcome, Written):
-        return
-    error: TreadleError = outcome.error  # type: ignore[union-attr]  # marks are new: it is no repeat
-    raise error
+    return outcome
 
 
 class Logs:
@@ -532,7 +546,7 @@ class Logs:
             followed, seen = follower.followed, [mark for mark, _ in follower.seen]
             world.recorder.write({"follower": follower.name, "workflow": followed, "from": 1, "marks": seen})
             violations += _missed(followed, seen, logs[followed])
-            if not world.plan.faults:
+            if world.plan.is_calm:
                 violations += _late(followed, follower.seen, told)
         return violations
 

@@ -1,0 +1,76 @@
+"""Runs worlds in the copy of the package that stands beside it; a child process of `test_sim_mutants`.
+
+Usage: ``python mutant_worlds.py FOLDER WORKLOAD SEEDS STOP``: FOLDER holds the package, worlds 0 to SEEDS - 1
+are run, and with STOP the first violation ends it. One line of JSON tells what was found.
+"""
+
+# ruff: noqa: PLC0415  # which copy of the package is imported is told first
+
+import json
+import sys
+from pathlib import Path
+
+DECISIONS_MAX = 100_000
+"""How many decisions a world of these may take: ten times what those of the real code do."""
+
+
+def plan_of(workload: str, seed: int):
+    """Choose a world's plan: some faults in each, and every fourth without any."""
+    from treadle.sim.faults import fault_rates
+    from treadle.sim.plan import Plan
+
+    if workload == "logs":
+        faults = (
+            (),
+            ("all",),
+            (
+                "crash_at_append=60",
+                "unknown_written=40",
+                "unknown_unwritten=40",
+                "duplicate=300",
+                "cancelled_caller=100",
+            ),
+            ("slow_store=100", "unavailable_store=50", "duplicate=300", "actor_crash=20", "restart=100000"),
+        )[seed % 4]
+        size = {"workflows": 2 + seed % 3, "clients": 6, "duration_seconds": 30, "operations": 25}
+        return Plan(faults=fault_rates(faults), decisions_max=DECISIONS_MAX, **size)
+    faults = (
+        (),
+        ("crash=60000", "crash_at_append=40", "activity_fails=300", "duplicate"),
+        ("unknown_written=60", "unknown_unwritten=30", "unavailable_store=20", "activity_fails=300"),
+        ("pause=60000", "activity_fails=100"),
+    )[seed % 4]
+    return Plan(
+        workload="workflows",
+        faults=fault_rates(faults),
+        workflows=4,
+        duration_seconds=60,
+        decisions_max=DECISIONS_MAX,
+    )
+
+
+def main(folder: str, workload: str, seeds: int, *, stops: bool) -> dict:
+    sys.path.insert(0, folder)
+    import treadle
+    from treadle.sim.running import run_world
+
+    assert Path(treadle.__file__).is_relative_to(folder), "another copy of the package was imported"
+    sys.unraisablehook = lambda _: (
+        None
+    )  # what a killed process leaves is thrown away by the garbage collector
+    errors = {}
+    violations = []
+    for seed in range(seeds):
+        try:
+            run = run_world(seed, plan_of(workload, seed), guard=False)
+        except Exception as error:  # noqa: BLE001  # told, and not counted as found
+            errors[seed] = repr(error)[:300]
+            continue
+        violations += [[seed, one.promise, one.message[:200]] for one in run.violations[:3]]
+        if stops and violations:
+            break
+    return {"worlds": seed + 1, "violations": violations, "errors": errors}
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), stops=sys.argv[4] == "stop")))  # noqa: T201

@@ -1,0 +1,396 @@
+"""Planted bugs: small exact replacements in the sources, each named by the promise it breaks.
+
+Left out, because no caller could tell them from the real code, by argument:
+
+- a failed group whose actor keeps its head: the store refuses the next batch, and all are admitted again;
+- a head that is learned while rows are in flight: likewise;
+- an alarm that is not set when a workflow is read again: whatever made it be read ends in a turn that sets it,
+  and the look at what is due has set it before;
+- a token of the store that outlives its good: stores in memory give none; tests/stores hold SQLite's.
+"""
+
+# ruff: noqa: E501  # an exact piece of a source is one string
+
+from typing import NamedTuple
+
+
+class Mutant(NamedTuple):
+    """One planted bug."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    workload: str = "logs"
+    seeds: int = 60
+
+
+ACTOR = "runtime/actor.py"
+COMMITTER = "runtime/committer.py"
+SUPERVISOR = "runtime/supervisor.py"
+FOLLOWING = "runtime/following.py"
+READING = "runtime/reading.py"
+INBOX = "runtime/inbox.py"
+ADMISSION = "log/admission.py"
+JUDGING = "stores/judging.py"
+MEMORY = "stores/memory.py"
+RUNNER = "runtime/durable/runner.py"
+TURNS = "runtime/durable/turns.py"
+FLIGHTS = "runtime/durable/flights.py"
+LOADING = "runtime/durable/loading.py"
+WATCHING = "runtime/durable/watching.py"
+TIMETABLE = "runtime/durable/timetable.py"
+ATTEMPTS = "runtime/durable/attempts.py"
+WF = "workflows"
+
+MUTANTS = (
+    # -- the actor, its inbox, the supervisor --
+    Mutant(
+        "answer before the commit",
+        ACTOR,
+        "    actor.in_flight += 1\n",
+        "    actor.in_flight += 1\n    proposal.decided = True\n",
+    ),
+    Mutant(
+        "a message between the last look and falling asleep is lost",
+        SUPERVISOR,
+        "            if not proposals:\n                self._fall_asleep",
+        "            if not proposals:\n                await self._kernel.turn()\n                self._fall_asleep",
+        seeds=200,
+    ),
+    Mutant(
+        "what comes back is admitted in the opposite order",
+        SUPERVISOR,
+        "self._awaken(actor).returned.append(proposal)",
+        "self._awaken(actor).returned.appendleft(proposal)",
+        seeds=200,
+    ),
+    Mutant(
+        "a repeat of what is in flight is answered at once",
+        SUPERVISOR,
+        "                    other.joiners = [*(other.joiners or ()), proposal]\n",
+        "                    self._answer_repeat(proposal, other.events)\n",
+        seeds=200,
+    ),
+    Mutant(
+        "a refusal from a head that is only remembered",
+        SUPERVISOR,
+        "        head = await self._reload(actor, inbox)\n        if inbox.returned:",
+        "        head = Head(actor.workflow_id, actor.next_seq, actor.digest, 1, b'')\n        if inbox.returned:",
+    ),
+    Mutant(
+        "a sender that waited for room at closing is told nothing",
+        SUPERVISOR,
+        "            for proposal in actor.inbox.drain():\n                proposal.fail(closed_error(), self._kernel)\n",
+        "            actor.inbox.drain()\n",
+        seeds=200,
+    ),
+    Mutant(
+        "a crash leaves those behind it unanswered",
+        SUPERVISOR,
+        "                inbox.returned.extend(proposals[place + 1 :])\n",
+        "",
+        seeds=200,
+    ),
+    Mutant(
+        "a joiner is told the first events instead of its own",
+        INBOX,
+        "            joiner.events = self.events[first : first + len(joiner.contents)]",
+        "            joiner.events = self.events[: 1]",
+        seeds=200,
+    ),
+    # -- the committer --
+    Mutant(
+        "a lost ack: one caller of a group is not woken",
+        COMMITTER,
+        "                    woken.append(task)",
+        "                    if not woken:\n                        woken.append(task)",
+    ),
+    Mutant(
+        "double append after an unknown outcome",
+        COMMITTER,
+        "            proposal.fail(error, self._kernel)\n            if proposal.actor is not None and not",
+        "            if error.written == 'unknown' and proposal.actor is not None and proposal.seq is None:\n"
+        "                self._send_back(proposal)\n"
+        "            else:\n"
+        "                proposal.fail(error, self._kernel)\n"
+        "            if proposal.actor is not None and not",
+    ),
+    Mutant(
+        "a stale head is kept after a conflict",
+        COMMITTER,
+        "            was_first = actor.digest is not None\n            actor.forget()\n",
+        "            was_first = actor.digest is not None\n",
+    ),
+    Mutant(
+        "a refused batch is answered as written",
+        COMMITTER,
+        "        if isinstance(outcome, Written):\n            if actor",
+        "        if isinstance(outcome, Written | Refused):\n            outcome = WRITTEN\n            if actor",
+    ),
+    Mutant(
+        "those who wait for room are forgotten",
+        COMMITTER,
+        "        self.writing = group\n        self._wake_waiting_for_room()",
+        "        self.writing = group",
+    ),
+    Mutant(
+        "who waits until the last batch has landed is forgotten",
+        COMMITTER,
+        "        if actor is not None and actor.inbox is not None and not actor.in_flight:",
+        "        if actor is not None and actor.inbox is not None and actor.in_flight:",
+    ),
+    Mutant(
+        "joiners of a refused batch are forgotten",
+        COMMITTER,
+        "        for joiner in joiners or ():",
+        "        for joiner in ():",
+        seeds=200,
+    ),
+    Mutant(
+        "surely not written is told of an unknown outcome",
+        COMMITTER,
+        "        self.writing = None\n        for proposal in group.proposals:\n            if",
+        "        self.writing = None\n        error = closed_error()\n        for proposal in group.proposals:\n            if",
+    ),
+    # -- following, reading --
+    Mutant(
+        "a follower skips an event at each page's end",
+        FOLLOWING,
+        "        self._next_seq = event.seq + 1",
+        "        self._next_seq = event.seq + (1 if self._page else 2)",
+    ),
+    Mutant(
+        "a follower repeats an event at each page's end",
+        FOLLOWING,
+        "        self._next_seq = event.seq + 1",
+        "        self._next_seq = event.seq + (1 if self._page else 0)",
+    ),
+    Mutant(
+        "a hint that comes while a follower reads is forgotten",
+        FOLLOWING,
+        "        if not interest.changed:",
+        "        if True:",
+        seeds=200,
+    ),
+    Mutant(
+        "a reader skips an event at each page's end",
+        READING,
+        "                self._after_seq = page[-1].seq",
+        "                self._after_seq = page[-1].seq + 1",
+    ),
+    Mutant(
+        "a replay skips each page's first event",
+        "runtime/replaying.py",
+        "        for event in events:\n            state = apply(state, event)",
+        "        for event in list(events)[1:] or events:\n            state = apply(state, event)",
+    ),
+    # -- admission and stores --
+    Mutant(
+        "a batch past a gap is taken",
+        ADMISSION,
+        "differs: first == n, Answer.APPEND",
+        "differs: first >= n, Answer.APPEND",
+    ),
+    Mutant(
+        "a batch decided without what is there is taken",
+        ADMISSION,
+        "differs: first == n, Answer.APPEND",
+        "differs: first <= n <= last, Answer.APPEND",
+    ),
+    Mutant(
+        "guards are ignored",
+        JUDGING,
+        "        if (head.next_seq, head.digest) != (guard.next_seq, guard.digest):",
+        "        if head.next_seq < guard.next_seq:",
+    ),
+    Mutant(
+        "the digest before is not compared",
+        JUDGING,
+        "answer is Answer.APPEND and batch.digest_before != head.digest",
+        "False",
+        seeds=300,
+    ),
+    Mutant(
+        "a key is not remembered",
+        MEMORY,
+        "                log.keys[key] = event.seq",
+        "                pass",
+    ),
+    Mutant(
+        "of a long batch the end is not written",
+        MEMORY,
+        "zip(batch.events, batch.digests, strict=True):\n            log.events",
+        "list(zip(batch.events, batch.digests, strict=True))[:3]:\n            log.events",
+    ),
+    Mutant(
+        "of a unit over two logs only the first is written",
+        MEMORY,
+        "        for batch in unit.batches:\n            self._apply_batch(batch)",
+        "        for batch in unit.batches[:1]:\n            self._apply_batch(batch)",
+    ),
+    # -- durable workflows --
+    Mutant(
+        "an epoch is not compared",
+        JUDGING,
+        "unit.epoch < (current := view.epoch())",
+        "unit.epoch < (current := view.epoch()) - 1_000",
+        WF,
+        100,
+    ),
+    Mutant(
+        "a row of the mailbox stays when it was taken",
+        MEMORY,
+        "            del self._mailboxes[taken.workflow_id].waiting[taken.message_id]",
+        "            pass",
+        WF,
+    ),
+    Mutant(
+        "a message is used, and not taken in the same unit",
+        FLIGHTS,
+        "            part.put,\n            part.taken,\n            decided.records,",
+        "            part.put,\n            (),\n            decided.records,",
+        WF,
+    ),
+    Mutant(
+        "a message is taken without its input",
+        TURNS,
+        "            inputs += 1\n",
+        "            inputs += 1\n"
+        "            if decided.events and offer.message is not None:\n"
+        "                self._note(instance, offer, decided)\n"
+        "                continue\n",
+        WF,
+        200,
+    ),
+    Mutant(
+        "what an activation sends is not sent",
+        FLIGHTS,
+        "            decided.put += self._rows(decided.effects)\n            self._send_last(flight, Part(events, decided.taken, decided.put))",
+        "            self._send_last(flight, Part(events, decided.taken, decided.put))",
+        WF,
+    ),
+    Mutant(
+        "an attempt that failed is heard twice",
+        TURNS,
+        "    return pending is not None and pending.attempts_failed + 1 == given.attempt",
+        "    return pending is not None",
+        WF,
+        200,
+    ),
+    Mutant(
+        "an attempt that has ended is made again when its workflow is read again",
+        TURNS,
+        "            if effect.seq in ended:\n                continue  # what it has come to only waits to be written\n",
+        "",
+        WF,
+        200,
+    ),
+    Mutant(
+        "the result of one workflow is given to another",
+        RUNNER,
+        "        self.offer(self.instance(attempt.workflow_id), Offer(given, records=records))",
+        "        self.offer(self.instance(max(self.instances)), Offer(given, records=records))",
+        WF,
+    ),
+    Mutant(
+        "attempts are known by their seq alone",
+        ATTEMPTS,
+        "        return self.workflow_id, self.seq",
+        "        return WorkflowId('any'), self.seq",
+        WF,
+    ),
+    Mutant(
+        "a timer is not armed when its workflow goes to rest",
+        RUNNER,
+        "            self.hand_on(message)\n        self.set_alarm(instance)",
+        "            self.hand_on(message)",
+        WF,
+    ),
+    Mutant(
+        "a timer fires before its time",
+        RUNNER,
+        "            self.timetable.set(instance.workflow_id, timer_ns)",
+        "            self.timetable.set(instance.workflow_id, timer_ns - 2_000_000_000)",
+        WF,
+    ),
+    Mutant(
+        "a workflow that is put away forgets its timer",
+        WATCHING,
+        "        if wake_up_ns is not None and wake_up_ns <= self._horizon_ns:",
+        "        if wake_up_ns is None:",
+        WF,
+        200,
+    ),
+    Mutant(
+        "an earlier alarm does not wake who waits for a later one",
+        TIMETABLE,
+        "        if self._heap[0][2] is key:\n            self._wake()",
+        "        if self._heap[0][2] is key and len(self._heap) == 1:\n            self._wake()",
+        WF,
+    ),
+    Mutant(
+        "head facts are not written",
+        TURNS,
+        "                decided.facts = HeadFacts(*facts)\n        if decided.taken",
+        "                pass\n        if decided.taken",
+        WF,
+    ),
+    Mutant(
+        "the end of a workflow is not told to who waits",
+        RUNNER,
+        "            promise.give((effect.status, effect.payload, name))",
+        "            pass",
+        WF,
+    ),
+    Mutant(
+        "a result is told before it is durable",
+        TURNS,
+        "        if decided.writes:\n            self._runner.flights.send(instance, decided)\n        else:\n            self._runner.carry_out(instance, decided)\n\n    def _answer_foreign",
+        "        for effect in decided.effects:\n"
+        "            if type(effect).__name__ == 'Closed':\n"
+        "                for promise in self._runner._waiters.pop(instance.workflow_id, ()):\n"
+        "                    promise.give((effect.status, effect.payload, instance.facts.name))\n"
+        "        if decided.writes:\n            self._runner.flights.send(instance, decided)\n        else:\n            self._runner.carry_out(instance, decided)\n\n    def _answer_foreign",
+        WF,
+        300,
+    ),
+    Mutant(
+        "recoveries are not given back",
+        LOADING,
+        "            self.recovering -= 1\n",
+        "",
+        WF,
+        200,
+    ),
+    Mutant(
+        "replay drops the last event of a log",
+        LOADING,
+        "            instance.loaded = (head, self._decoded(instance, events))",
+        "            instance.loaded = (head, self._decoded(instance, events[:-1] if len(events) > 3 else events))",
+        WF,
+        100,
+    ),
+    Mutant(
+        "parts of a long activation in the wrong order",
+        FLIGHTS,
+        "        part = flight.left.pop()",
+        "        part = flight.left.pop(0)",
+        WF,
+        200,
+    ),
+    Mutant(
+        "a unit that was lost is taken for written",
+        RUNNER,
+        "        if proposal.error is not None or proposal.repeated:",
+        "        if proposal.error is not None and proposal.error.written == 'no':",
+        WF,
+    ),
+    Mutant(
+        "a signal reaches the code twice",
+        "engine/applying.py",
+        "    queue.deliver(bytes(signal.args))",
+        "    queue.deliver(bytes(signal.args))\n    queue.deliver(bytes(signal.args))",
+        WF,
+    ),
+)
