@@ -39,6 +39,7 @@ from treadle.errors import (
 from treadle.events import WorkflowEvent
 from treadle.log import root_digest
 from treadle.runtime.durable import refusing
+from treadle.runtime.durable.flights import IN_FLIGHT_NS
 from treadle.runtime.durable.instance import AnyOffer, Ask, Decided, Instance, Offer, Phase, StartOffer
 from treadle.runtime.durable.stage import ForeignScopeError, StrayError
 from treadle.runtime.durable.wire import (
@@ -351,7 +352,7 @@ class Turns:
 
     # -- reading a log again --
 
-    def _awaken(self, instance: Instance) -> None:
+    def _awaken(self, instance: Instance) -> None:  # a chain of phases, each with its own end
         loaded, instance.loaded = instance.loaded, None
         assert loaded is not None  # noqa: S101  # the pair of take()
         if isinstance(loaded, TreadleError):
@@ -384,6 +385,10 @@ class Turns:
             decided.effects += cut.effects
         if execution.facts() != instance.facts:
             # After a crash between two units of a turn they say only that somebody must look.
+            decided.facts = HeadFacts(*execution.facts())
+        elif head.facts.wake_up_ns == IN_FLIGHT_NS and execution.wake_up_ns != IN_FLIGHT_NS:
+            # The last unit of a cut turn is missing, and it had no events: nothing else tells that it is over,
+            # and a workflow that leaves memory would be woken at once, for ever.
             decided.facts = HeadFacts(*execution.facts())
         self._take_up(instance, execution)
         if decided.writes:
