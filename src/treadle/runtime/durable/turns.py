@@ -39,7 +39,6 @@ from treadle.errors import (
 from treadle.events import WorkflowEvent
 from treadle.log import root_digest
 from treadle.runtime.durable import refusing
-from treadle.runtime.durable.flights import IN_FLIGHT_NS
 from treadle.runtime.durable.instance import AnyOffer, Ask, Decided, Instance, Offer, Phase, StartOffer
 from treadle.runtime.durable.stage import ForeignScopeError, StrayError
 from treadle.runtime.durable.wire import (
@@ -385,10 +384,6 @@ class Turns:
             decided.effects += cut.effects
         if execution.facts() != instance.facts:
             # After a crash between two units of a turn they say only that somebody must look.
-            decided.facts = HeadFacts(*execution.facts())
-        elif head.facts.wake_up_ns == IN_FLIGHT_NS and execution.wake_up_ns != IN_FLIGHT_NS:
-            # The last unit of a cut turn is missing, and it had no events: nothing else tells that it is over,
-            # and a workflow that leaves memory would be woken at once, for ever.
             decided.facts = HeadFacts(*execution.facts())
         self._take_up(instance, execution)
         if decided.writes:
