@@ -294,10 +294,11 @@ async def test_readmission_is_bounded_and_says_conflict(opened, store):
         for number in range(9):
             store.before_write.append(lambda number=number: store.write_foreign("a", b"rival %d" % number))
         with pytest.raises(ConflictError) as caught:
-            await handle.append("custom", b"ours")
+            await handle.extend([NewEvent("custom", b"ours"), NewEvent("custom", b"too")])
         store.before_write.clear()
 
         assert caught.value.written == "no"
+        assert caught.value.next_seq == 6  # where the log stands, however long the batch
         assert len(store.groups) == 1 + 4  # one try and three more
         assert (await handle.append("custom", b"ours")).seq == 6
 

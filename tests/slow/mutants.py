@@ -70,8 +70,8 @@ MUTANTS = (
     Mutant(
         "a repeat of what is in flight is answered at once",
         SUPERVISOR,
-        "                    other.joiners = [*(other.joiners or ()), proposal]\n",
-        "                    self._answer_repeat(proposal, other.events)\n",
+        "                other.joiners.append(proposal)\n",
+        "                self._answer_repeat(proposal, other.events)\n",
         seeds=200,
     ),
     Mutant(
@@ -90,8 +90,8 @@ MUTANTS = (
     Mutant(
         "a crash leaves those behind it unanswered",
         SUPERVISOR,
-        "                inbox.returned.extend(proposals[place + 1 :])\n",
-        "",
+        "            left.popleft()\n            proposal.fail(self._note_crash(actor, error), self._kernel)\n",
+        "            left.clear()\n            proposal.fail(self._note_crash(actor, error), self._kernel)\n",
         seeds=200,
     ),
     Mutant(
@@ -290,9 +290,9 @@ MUTANTS = (
     ),
     Mutant(
         "the result of one workflow is given to another",
-        RUNNER,
-        "        self.offer(self.instance(attempt.workflow_id), Offer(given, records=records))",
-        "        self.offer(self.instance(max(self.instances)), Offer(given, records=records))",
+        "runtime/durable/attempting.py",
+        "        self._runner.offer(self._runner.instance(attempt.workflow_id), Offer(given, records=records))",
+        "        self._runner.offer(self._runner.instance(max(self._runner.instances)), Offer(given, records=records))",
         WF,
     ),
     Mutant(

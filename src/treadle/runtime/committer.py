@@ -250,7 +250,8 @@ class Committer:
         # Repeats that joined asked for an event that does not stand where they saw it; each is judged anew.
         joiners, proposal.joiners = proposal.joiners, None
         if isinstance(outcome, Repeated) and _is_coincidence(proposal, outcome):
-            outcome = _overtaken(proposal)
+            # All its seqs are taken, by events that look the same: the log has at least these.
+            outcome = _overtaken(proposal, outcome.events[0][-1].seq + 1)
         if isinstance(outcome, Repeated):
             proposal.events, proposal.repeated = outcome.events[0], True
             self.events_repeated += len(proposal.events)
@@ -262,7 +263,7 @@ class Committer:
                 and isinstance(outcome.error, ConflictError | StaleSequenceError)
                 and proposal.actor
             ):
-                outcome = _overtaken(proposal)
+                outcome = _overtaken(proposal, outcome.error.next_seq)
             proposal.events = None
             proposal.fail(outcome.error, self._kernel)
         else:
@@ -321,17 +322,17 @@ def _is_coincidence(proposal: Proposal, repeated: Repeated) -> bool:
     return proposal.seq is None and proposal.actor is not None and repeated.events[0] == proposal.events
 
 
-def _overtaken(proposal: Proposal) -> Refused:
+def _overtaken(proposal: Proposal, next_seq: int) -> Refused:
     assert proposal.actor is not None  # noqa: S101  # narrowed by _is_coincidence
     assert proposal.events is not None  # noqa: S101
-    first, last = proposal.events[0].seq, proposal.events[-1].seq
+    first = proposal.events[0].seq
     name = proposal.actor.workflow_id
     return Refused(
         ConflictError(
             f"workflow {name!r}: other writers have taken seq {first} and all those tried before it;"
             " nothing was written: send it again when they write less",
             workflow_id=name,
-            next_seq=last + 1,
+            next_seq=next_seq,
             seq=first,
         )
     )
