@@ -1,13 +1,15 @@
 """treadle's pytest plugin. It stands outside the package, so that pytest starts without importing treadle.
 
 Options: ``--treadle-paranoid`` (or ``treadle_paranoid = true``) replays every activation of every
-rehearsal, and ``treadle_histories`` names folders of exported histories. Fixtures: `rehearse`,
-`treadle_history`, `no_entropy`.
+rehearsal, ``treadle_histories`` names folders of exported histories, and ``--treadle-worlds N`` (or
+``treadle_worlds``) says in how many worlds a test runs. Fixtures: `rehearse`, `treadle_history`,
+`no_entropy`, `world`.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,9 @@ import pytest
 _PARANOID = "TREADLE_PARANOID"
 _OPTION = "treadle_paranoid"
 _HISTORIES = "treadle_histories"
+_WORLDS = "treadle_worlds"
+_WORLDS_USUALLY = 20
+_WORLD = "_treadle_world_number"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,6 +36,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type="paths",
         default=[],
     )
+    worlds = "in how many worlds each test that asks for the fixture world is run"
+    group.addoption("--treadle-worlds", type=int, dest=_WORLDS, metavar="N", help=worlds)
+    parser.addini(_WORLDS, worlds, default=str(_WORLDS_USUALLY))
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -43,7 +51,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Make one test of each history."""
+    """Make one test of each history, and of each world."""
+    if _WORLD in metafunc.fixturenames:
+        numbers = range(_worlds(metafunc.config))
+        metafunc.parametrize(_WORLD, numbers, ids=[_world_id(number) for number in numbers], indirect=True)
     if "treadle_history" not in metafunc.fixturenames:
         return
     places: list[Path] = [Path(place) for place in metafunc.config.getini(_HISTORIES)]
@@ -84,6 +95,41 @@ def no_entropy() -> Iterator[Any]:
 
     with forbid_entropy() as guard:
         yield guard
+
+
+@pytest.fixture(name=_WORLD)
+def _world_number(request: pytest.FixtureRequest) -> int:
+    number: int = request.param
+    return number
+
+
+@pytest.fixture
+def world(request: pytest.FixtureRequest, _treadle_world_number: int) -> Any:
+    """A world for `treadle.testing.simulate`: the test runs in many, each of another seed and crash."""
+    from treadle.testing import Conditions  # noqa: PLC0415  # see above
+
+    made = Conditions(_treadle_world_number, (), _crash(_treadle_world_number))
+    node = request.node
+    node.add_report_section("call", "treadle", f"{made!r}\nagain: pytest {shlex.quote(node.nodeid)}")
+    return made
+
+
+def _worlds(config: pytest.Config) -> int:
+    told = config.getoption(_WORLDS)
+    text = config.getini(_WORLDS) if told is None else str(told)
+    if not text.isdigit() or int(text) < 1:
+        raise pytest.UsageError(f"{_WORLDS} is a whole number from 1, got {text!r}")
+    return int(text)
+
+
+def _crash(number: int) -> tuple[int, Any] | None:
+    """No crash in the first world; then append after append, before it and after it."""
+    return None if number == 0 else ((number + 1) // 2, "before" if number % 2 else "after")
+
+
+def _world_id(number: int) -> str:
+    crash = _crash(number)
+    return f"seed{number}" if crash is None else f"seed{number}-crash-{crash[1]}-{crash[0]}"
 
 
 def _files(place: Path) -> list[Path]:

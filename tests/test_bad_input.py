@@ -30,6 +30,7 @@ import pytest
 import trio
 
 import bad_history_cases
+import bad_simulated_cases
 import bad_workflow_cases
 import bad_world_cases
 import treadle
@@ -78,7 +79,12 @@ class Row:
 ROWS = {found["id"]: Row(**found.groupdict()) for found in ROW.finditer(PAGE.read_text())}
 
 Case = Callable[[Path], Awaitable[list[TreadleError]]]
-CASES: dict[str, Case] = {**bad_workflow_cases.CASES, **bad_history_cases.CASES, **bad_world_cases.CASES}
+CASES: dict[str, Case] = {
+    **bad_workflow_cases.CASES,
+    **bad_history_cases.CASES,
+    **bad_world_cases.CASES,
+    **bad_simulated_cases.CASES,
+}
 
 
 def case(name: str) -> Callable[[Case], Case]:

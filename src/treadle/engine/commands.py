@@ -185,7 +185,7 @@ def unusual_call(execution: Execution, definition: Any) -> Call:
             " put @activity.define above the function"
         )
     known = execution.registry.activities.get(definition.name)
-    if known is None or known.function is not definition.function:
+    if known is None or known.origin is not definition.origin:
         what = "unknown" if known is None else f"another one ({known.code_place})"
         raise execution.hold(
             f"{current_line()}: activity {definition.name!r} ({definition.code_place}) is {what} in this"

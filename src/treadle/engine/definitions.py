@@ -115,6 +115,7 @@ class ActivityDefinition(_Definition[P, R]):
         is_async: whether it is `async def`; a plain one runs in a thread.
         options: how it is run.
         concurrency: how many attempts of it run at once in one runtime; None for no limit of its own.
+        origin: the function it was defined with; another one than `function` when a model stands for it.
     """
 
     what = "activity"
@@ -123,6 +124,7 @@ class ActivityDefinition(_Definition[P, R]):
         self, function: Callable[P, R], name: str, options: ActivityOptions, concurrency: int | None
     ) -> None:
         super().__init__(function, name)
+        self.origin: Callable[..., Any] = function
         self.is_async = inspect.iscoroutinefunction(function)
         self.options = options
         self.concurrency = concurrency
@@ -163,7 +165,20 @@ class ActivityDefinition(_Definition[P, R]):
             self.options,
         )
         other = ActivityDefinition(self.function, self.name, options, self.concurrency)
-        other.shape = self.shape
+        other.shape, other.origin = self.shape, self.origin
+        return other
+
+    def carried_out_by(self, function: Callable[P, Any]) -> ActivityDefinition[P, Any]:
+        """Make the same activity with another function behind it; for worlds, in which a model stands there.
+
+        Args:
+            function: takes the same arguments; `async def` or plain.
+
+        Returns:
+            A definition for a runtime; workflows go on calling the one they know.
+        """
+        other = ActivityDefinition(function, self.name, self.options, self.concurrency)
+        other.shape, other.origin = self.shape, self.origin
         return other
 
 

@@ -1,8 +1,8 @@
 """For your own tests: workflows in virtual time, kernels that own time and chance, what a store must keep.
 
-`treadle.testing.workflows` is for tests of durable workflows, and the names here that come from it; the rest
-is for programs with a runtime and for stores. Importing this needs neither pytest nor hypothesis;
-`store_machine` needs hypothesis when it is called.
+`treadle.testing.workflows` is for tests of durable workflows, `treadle.testing.worlds` for the same in whole
+worlds, and all their names are here too; the rest is for programs with a runtime and for stores. Importing
+this needs neither pytest nor hypothesis; `store_machine` and `any_world` need hypothesis when called.
 """
 
 from __future__ import annotations
@@ -45,10 +45,19 @@ from treadle.testing.workflows import (
     returns,
     run_workflow,
 )
+from treadle.testing.worlds import (
+    Conditions,
+    Simulated,
+    SimulationFailedError,
+    any_world,
+    lasting,
+    simulate,
+)
 
 __all__ = [
     "ActivityCall",
     "CancelAt",
+    "Conditions",
     "CrashReport",
     "EntropyError",
     "EntropyGuard",
@@ -64,6 +73,8 @@ __all__ = [
     "Script",
     "Sent",
     "SignalAt",
+    "Simulated",
+    "SimulationFailedError",
     "Status",
     "Step",
     "StillRunningError",
@@ -73,6 +84,7 @@ __all__ = [
     "UpdateAt",
     "UrlFactory",
     "WorldKernel",
+    "any_world",
     "assert_deterministic",
     "attempts",
     "calls",
@@ -83,11 +95,13 @@ __all__ = [
     "evict_everywhere",
     "forbid_entropy",
     "hangs",
+    "lasting",
     "raises",
     "replay",
     "returns",
     "run_in_world",
     "run_workflow",
+    "simulate",
     "store_checks",
     "store_machine",
 ]

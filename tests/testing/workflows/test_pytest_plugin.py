@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -46,9 +47,29 @@ def test_draws(no_entropy):
     run_workflow(nondeterministic.draws, activities={"step": "done"}, guard=False)
 """
 
+WORLDS = """
+import pytest
+import parcels
+from treadle.sim import current_world, stand_in
+from treadle.testing import lasting, simulate
+
+async def takes_money(order_id, cents):
+    await stand_in(200)
+    notes = current_world().notes
+    notes["cents"] = notes.get("cents", 0) + cents
+
+@pytest.mark.parametrize("item", ["lid"])
+def test_paid_once(item, world):
+    models = {parcels.reserve: item, parcels.charge: takes_money, parcels.ship: lasting(1, "")}
+    assert simulate(parcels.order, "o-1", 700, activities=models, world=world).notes["cents"] == 700
+
+def test_without():
+    pass
+"""
+
 
 def run_pytest(folder, code, *arguments, ini=""):
-    (folder / "pytest.ini").write_text(f"[pytest]\npythonpath = {HERE}\n{ini}")
+    (folder / "pytest.ini").write_text(f"[pytest]\npythonpath = {HERE} {HERE.parent / 'worlds'}\n{ini}")
     (folder / "test_it.py").write_text(code)
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "_treadle_pytestplugin", "-p", "no:cacheprovider", *arguments],
@@ -120,3 +141,29 @@ def test_fixture_guards_a_whole_test(tmp_path):
 
     assert 1 == ended.returncode
     assert "EntropyError" in ended.stdout
+
+
+def test_the_fixture_world_runs_a_test_in_many_worlds_and_tells_how_to_run_one_again(tmp_path):
+    """The first crash that shows the bug is named by seed and append; pasted, its line shows it again."""
+    ran = run_pytest(tmp_path, WORLDS, "-q")
+
+    again = re.search(r"again: pytest '?(test_it\.py::\S+\])'?", ran.stdout)
+    assert ran.returncode == 1, ran.stdout
+    assert again is not None, ran.stdout
+    assert "Conditions(seed=" in ran.stdout
+    assert re.search(r"\d+ failed, \d+ passed", ran.stdout)
+    only = run_pytest(tmp_path, WORLDS, "-q", again[1])
+    assert "1 failed in" in only.stdout
+
+    few = run_pytest(tmp_path, WORLDS, "-q", "--treadle-worlds", "3")
+    assert "4 passed" in few.stdout
+    none = run_pytest(tmp_path, WORLDS, "-q", "--treadle-worlds", "0")
+    assert "treadle_worlds is a whole number from 1, got '0'" in none.stdout + none.stderr
+    ini = run_pytest(tmp_path, WORLDS, "-q", ini="treadle_worlds = 2\n")
+    assert "3 passed" in ini.stdout
+
+
+def test_a_fixture_world_of_the_test_s_own_is_left_alone(tmp_path):
+    code = "import pytest\n@pytest.fixture\ndef world(): return 7\ndef test_it(world): assert world == 7\n"
+
+    assert "1 passed" in run_pytest(tmp_path, code, "-q").stdout

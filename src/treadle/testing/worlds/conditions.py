@@ -1,0 +1,115 @@
+"""Which world a workflow is simulated in: a seed, faults, and one crash; and a strategy that draws them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import attrs
+
+from treadle.errors import UsageError
+from treadle.sim.faults import FAULTS, fault_rates
+from treadle.sim.running import SEED_MAX
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+When = Literal["before", "after"]
+
+APPENDS_MAX: Final = 40
+"""Up to which append a drawn crash lies: a workflow of a dozen steps makes fewer."""
+DRAWN_FAULTS: Final = tuple(name for name in FAULTS if name != "pause")
+"""The faults of `any_world` unless it is told: all but ``pause``, in whose worlds processes look twice a
+second for what others wrote, so that a workflow that sleeps for months takes minutes."""
+_DRAWN_SEED_MAX: Final = 999
+"""Few, so that shrinking a seed, where smaller is not simpler, takes seconds and not minutes."""
+_WHEN: Final = ("before", "after")
+
+
+def _faults(given: Any) -> tuple[str, ...]:
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise UsageError(
+            f"faults is a list of names, or of 'name=rate', got {given!r}; write faults=[{given!r}]"
+        )
+    wishes = tuple(given)
+    for wish in wishes:
+        if not isinstance(wish, str):
+            raise UsageError(f"a fault is a name or 'name=rate', got {wish!r}; known are {', '.join(FAULTS)}")
+    fault_rates(wishes)
+    return wishes
+
+
+@attrs.frozen(repr=False)
+class Conditions:
+    """A world, but for the workflow in it; its `repr` can be pasted into a test.
+
+    Args:
+        seed: decides who goes next, how long things take, and when faults happen.
+        faults: which may happen: names of `treadle.sim.FAULTS`, ``"name=rate"`` in thousandths, or ``"all"``.
+        crash: at which append the process is killed, counted from 1 over all its lives, and whether
+            ``"before"`` or ``"after"`` its write; None for no crash of this kind.
+
+    Raises:
+        UsageError: an unknown fault, an impossible rate, no such seed or crash.
+    """
+
+    seed: int = attrs.field(default=0)
+    faults: tuple[str, ...] = attrs.field(default=(), converter=_faults)
+    crash: tuple[int, When] | None = attrs.field(default=None)
+
+    @seed.validator
+    def _check_seed(self, _attribute: object, value: object) -> None:
+        if type(value) is not int or not 0 <= value <= SEED_MAX:
+            raise UsageError(f"a seed is a whole number, 0 to {SEED_MAX}, got {value!r}")
+
+    @crash.validator
+    def _check_crash(self, _attribute: object, value: Any) -> None:
+        if value is None:
+            return
+        is_pair = isinstance(value, tuple) and len(value) == 2
+        if not is_pair or type(value[0]) is not int or value[0] < 1 or value[1] not in _WHEN:
+            raise UsageError(
+                f"crash is None, or an append from 1 and 'before' or 'after', got {value!r};"
+                " write crash=(3, 'after')"
+            )
+
+    def __repr__(self) -> str:
+        told = [f"seed={self.seed}"]
+        if self.faults:
+            told.append(f"faults={list(self.faults)}")
+        if self.crash is not None:
+            told.append(f"crash={self.crash}")
+        return f"Conditions({', '.join(told)})"
+
+
+def any_world(
+    *, faults: Iterable[str] = DRAWN_FAULTS, appends_max: int = APPENDS_MAX
+) -> SearchStrategy[Conditions]:
+    """Draw worlds: any schedule, any of some faults, and any single crash.
+
+    A failing world is shrunk to few faults, an early crash or none, and a small seed.
+
+    Args:
+        faults: those that are drawn from: names, or ``"name=rate"``; an empty list for none.
+        appends_max: up to which append the crash lies.
+
+    Returns:
+        A hypothesis strategy of `Conditions`.
+
+    Raises:
+        UsageError: an unknown fault, an impossible rate, or no append to crash at.
+        ImportError: hypothesis is not installed.
+    """
+    from hypothesis import strategies  # noqa: PLC0415  # only this needs hypothesis
+
+    names = _faults(faults)
+    if type(appends_max) is not int or appends_max < 1:
+        raise UsageError(f"appends_max is a whole number from 1, got {appends_max!r}")
+    crash = strategies.tuples(strategies.integers(1, appends_max), strategies.sampled_from(_WHEN))
+    chosen = strategies.lists(strategies.sampled_from(names), unique=True) if names else strategies.just([])
+    return strategies.builds(
+        Conditions,
+        seed=strategies.integers(0, _DRAWN_SEED_MAX),
+        faults=chosen.map(lambda drawn: tuple(name for name in names if name in drawn)),
+        crash=strategies.none() | crash,
+    )
