@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import trio
@@ -24,6 +26,7 @@ EXAMPLES: Final = """Examples:
   treadle stress --processes 2 --writers 2
   treadle stress --workflows 1000 --events 100 --batch 10 --duplicates 0.5
   treadle stress --duration 30 --processes 2
+  treadle stress --duration 30 --processes 3 --history history.jsonl --kill 2
   treadle stress --store memory: --cancel 0.3 --seed 7 -o json
 """
 DURATION_SECONDS_MAX: Final = 600
@@ -49,6 +52,8 @@ def stress(
     cancel: Annotated[float, Parameter(validator=Share)] = 0.05,
     processes: Annotated[int, WHOLE, Parameter(validator=Number(gte=1, lte=PROCESSES_MAX))] = 1,
     seed: Annotated[int | None, WHOLE, Parameter(show_default=False)] = None,
+    history: Annotated[str | None, Parameter(show_default=False, metavar="FILE")] = None,
+    kill: Annotated[float | None, Parameter(metavar="SECONDS", validator=Number(gt=0, lte=600))] = None,
     keep: Flag = False,
     output: OutputOption = "table",
     store: Annotated[str | None, Parameter(show_default=False)] = None,
@@ -69,6 +74,10 @@ def stress(
         cancel: which share of the batches has its caller cancelled, from 0 to 1.
         processes: how many processes write, at most 64.
         seed: decides who sends twice and who is cancelled; drawn and printed if left out.
+        history: record what every writer did and saw in a new file, check it too, and keep it for
+            treadle check.
+        kill: kill each process with SIGKILL after about so many seconds, and start it again; with
+            --processes and --history.
         keep: keep the temporary store, and tell where it is.
         output: how the result is printed.
         store: where to make and keep the store, or memory:; a temporary folder if left out.
@@ -90,9 +99,12 @@ def stress(
         )
     if events is not None and duration is not None:
         raise CommandError("either --events or --duration tells when the writers are done, got both")
+    _check_recording(history, kill, processes)
     drawn = random.SystemRandom().randrange(_SEED_MAX) if seed is None else seed
     number = _EVENTS if events is None else events
-    load = Load(workflows, number, writers, batch, duplicates, cancel, processes, drawn, duration)
+    load = Load(
+        workflows, number, writers, batch, duplicates, cancel, processes, drawn, duration, history or "", kill
+    )
     if store is not None and store.lower().startswith(MEMORY):
         if processes > 1:
             raise CommandError("processes do not share memory; leave --store out, or --processes")
@@ -101,6 +113,21 @@ def stress(
         with fresh_store(store, keep=keep) as fresh:
             outcome = _run(fresh, load, output)
     return OK if outcome.verdict.holds else VIOLATION
+
+
+def _check_recording(history: str | None, kill: float | None, processes: int) -> None:
+    if kill is not None and processes == 1:
+        raise CommandError(
+            "--kill kills processes of their own, and this run has none; give --processes 2 or more"
+        )
+    if kill is not None and history is None:
+        raise CommandError(
+            "what a killed process was told is known from the history alone; give --history FILE with --kill"
+        )
+    if history is not None and os.path.lexists(history):
+        raise CommandError(f"{history} exists; give --history another file, or delete it")
+    if history is not None and not Path(history).absolute().parent.is_dir():
+        raise CommandError(f"there is no folder for {history}; make it, or give --history another file")
 
 
 def _run(fresh: FreshStore, load: Load, output: OutputFormat) -> Outcome:
@@ -120,6 +147,10 @@ def _run(fresh: FreshStore, load: Load, output: OutputFormat) -> Outcome:
         "sent twice": facts["duplicates"],
         "cancelled": facts["cancelled"],
         "overtaken, sent again": facts["overtaken"] or None,
+        "killed": outcome.kills or None,
+        "recorded": f"{counted(outcome.operations, 'operation')}, {outcome.unknown:,} without an answer"
+        if load.history
+        else None,
         **outcome.verdict.rows(),
     }
     show_facts(output, "stress", facts, rows)
@@ -148,6 +179,11 @@ def _facts(outcome: Outcome, load: Load) -> dict[str, Any]:
         "duplicates": sum(report.duplicates for report in reports),
         "cancelled": sum(report.cancelled for report in reports),
         "overtaken": sum(report.overtaken for report in reports),
+        **(
+            {"kills": outcome.kills, "operations": outcome.operations, "unknown": outcome.unknown}
+            if load.history
+            else {}
+        ),
     }
 
 

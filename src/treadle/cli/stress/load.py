@@ -42,6 +42,8 @@ class Load:
         processes: how many processes write.
         seed: decides who sends twice and who is cancelled.
         seconds: for how long every writer goes on instead; None for the fixed number of events.
+        history: the file of the recorded history, or empty; see `recording`.
+        kill_seconds: about how long each process lives before it is killed; None for no killing.
     """
 
     workflows: int
@@ -53,6 +55,8 @@ class Load:
     processes: int
     seed: int
     seconds: float | None = None
+    history: str = ""
+    kill_seconds: float | None = None
 
     @property
     def total(self) -> int | None:

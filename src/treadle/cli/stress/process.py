@@ -14,6 +14,7 @@ import msgspec
 
 from treadle.cli.processes import run_child
 from treadle.cli.stress.load import Load
+from treadle.cli.stress.recording import Recording, part_of
 from treadle.cli.stress.writers import Report, Writers
 from treadle.runtime import open_runtime
 
@@ -31,8 +32,10 @@ async def _write(url: str, process: int, load: Load) -> Report:
             _tell(round(told))
             told = 0.0
 
+    recording = Recording(part_of(load.history, process)) if load.history else None
     async with open_runtime(url) as runtime:
-        return await Writers(runtime, load, process, advance).run()
+        _tell(0)  # it is up: a kill before this would only measure how fast Python starts
+        return await Writers(runtime, load, process, advance, recording).run()
 
 
 def _tell(value: int | Report) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
-from time import perf_counter
+from time import monotonic_ns, perf_counter
 from typing import Final
 
 import msgspec
 import trio
 
 from treadle.cli.exits import FailedError
-from treadle.cli.stress.load import Load
+from treadle.cli.stress.load import Load, mark
+from treadle.cli.stress.recording import Recording, mark_text
 from treadle.errors import ConflictError, StoreUnavailableError, TreadleError
 from treadle.events import NewEvent, WorkflowEvent
 from treadle.runtime import Runtime, WorkflowHandle
@@ -23,6 +24,10 @@ SENDS_MAX: Final = 100
 """How often one batch is sent before its writer gives up: other writers were faster that many times."""
 CANCEL_AFTER_SECONDS_MAX: Final = 0.004
 """About one commit: a cancelled caller is caught before, during and after its event is written."""
+LOOKS_SHARE: Final = 0.1
+"""Before which share of its sends a writer looks at the log, when a history is recorded."""
+LOOKS_EVENTS: Final = 10
+"""How much of the end it reads: enough to see what others write meanwhile, and the file stays small."""
 _PAUSE_SECONDS: Final = 0.02
 
 
@@ -54,13 +59,22 @@ class Writers:
         load: what.
         process: which process this is, from 0.
         advance: told how many more events are acknowledged.
+        recording: takes what is done and seen, or None.
     """
 
-    def __init__(self, runtime: Runtime, load: Load, process: int, advance: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        load: Load,
+        process: int,
+        advance: Callable[[float], None],
+        recording: Recording | None = None,
+    ) -> None:
         self.report = Report([], [])
         self._runtime = runtime
         self._load = load
         self._advance = advance
+        self._recording = recording
         self._first_writer = process * load.writers
         self._deadline = float("inf")
 
@@ -108,7 +122,11 @@ class Writers:
             # Asked between two batches: a batch that was sent is answered, so that nothing is in doubt.
             if trio.current_time() >= self._deadline:
                 return
-            written = await self._send(handle, events, keys, chance)
+            marks = [mark_text(number, writer, sent + place) for place in range(len(events))]
+            if self._recording is not None and marks[0] in self._recording.answered:
+                sent += len(events)
+                continue
+            written = await self._send_recorded(handle, f"w{writer}", marks, events, keys, chance)
             report.acknowledged += [
                 (number, writer, sent + place, event.seq) for place, event in enumerate(written)
             ]
@@ -116,6 +134,38 @@ class Writers:
             self._advance(len(events))
             if chance.random() < load.duplicates:
                 await self._send_again(handle, written, events, keys, chance)
+
+    async def _send_recorded(
+        self,
+        handle: WorkflowHandle,
+        client: str,
+        marks: list[str],
+        events: list[NewEvent],
+        keys: list[bytes],
+        chance: random.Random,
+    ) -> Sequence[WorkflowEvent]:
+        recording = self._recording
+        if recording is None:
+            return await self._send(handle, events, keys, chance)
+        if chance.random() < LOOKS_SHARE:
+            await self._look(handle, client, recording)
+        recording.begin(client, handle.workflow_id, marks)
+        written = await self._send(handle, events, keys, chance)
+        recording.end(marks, written[0].seq)
+        return written
+
+    async def _look(self, handle: WorkflowHandle, client: str, recording: Recording) -> None:
+        name = handle.workflow_id
+        begin = monotonic_ns()
+        next_seq = await handle.next_seq()
+        recording.saw(client, name, begin, next_seq=next_seq)
+        first = max(1, next_seq - LOOKS_EVENTS)
+        begin = monotonic_ns()
+        events = await handle.read(first).list()
+        number = int(name.rpartition("-")[2])
+        recording.saw(
+            client, name, begin, first_seq=first, marks=[mark_text(number, *mark(event)) for event in events]
+        )
 
     async def _send(
         self, handle: WorkflowHandle, events: list[NewEvent], keys: list[bytes], chance: random.Random
