@@ -1,4 +1,4 @@
-"""Cases of bad input about simulating a workflow of the user's, for `test_bad_input.py`; nothing outlives them."""
+"""Cases of bad input about simulating one workflow, for `test_bad_input.py`; nothing outlives them."""
 
 from __future__ import annotations
 
