@@ -67,6 +67,7 @@ GROUPS: Final = {
   treadle sim run workflows --seed 7
   treadle sim soak --seeds 1000 --jobs 2
   treadle sim replay 7 workflows
+  treadle sim report workflows --limits usual --activities 4
   treadle sim faults
 """,
     ),
@@ -240,6 +241,12 @@ COMMANDS: Final = (
         "sim.replaying:replay",
         "Run a world again and hold it, byte for byte, against its saved history, or against a second run.",
         "REPLAY_",
+    ),
+    Command(
+        "sim report",
+        "sim.reporting:report",
+        "Tell what a world says about capacity: latency, queueing, retries, and what time was lost to what.",
+        "REPORT_",
     ),
     Command(
         "sim faults",

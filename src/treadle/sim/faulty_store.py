@@ -93,6 +93,7 @@ class FaultyStore(Store):
         kills: the appends at which the process is killed: number, and whether after its write.
         count_append: gives each call to `append` its number; a world counts over all its processes.
         watch: sees what runners write; a world has one for all its processes.
+        told_late: told how many nanoseconds late each slow call is.
     """
 
     durable = True
@@ -116,6 +117,7 @@ class FaultyStore(Store):
         self.kills: tuple[tuple[int, bool], ...] = ()
         self.count_append: Callable[[], int] = itertools.count(1).__next__
         self.watch = Fences([])
+        self.told_late: Callable[[int], object] = lambda _: None
         self._inner = inner
         self._kernel = kernel
         self._draws = draws
@@ -131,7 +133,9 @@ class FaultyStore(Store):
 
     async def _be_late(self, place: str) -> None:
         if self._happens("slow_store", place):
-            await self._kernel.sleep(self._draws.between(1, SLOW_SECONDS_MAX * _MILLE) / _MILLE)
+            late_ms = self._draws.between(1, SLOW_SECONDS_MAX * _MILLE)
+            self.told_late(late_ms * _MILLE * _MILLE)
+            await self._kernel.sleep(late_ms / _MILLE)
 
     # -- writing --
 

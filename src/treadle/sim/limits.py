@@ -2,8 +2,25 @@
 
 from __future__ import annotations
 
+import attrs
+
 from treadle.runtime import RuntimeConfig
 from treadle.sim.draws import Draws
+from treadle.sim.plan import Plan
+
+
+def limits_of(plan: Plan, draws: Draws) -> RuntimeConfig:
+    """Give the limits of all runtimes of a world.
+
+    Args:
+        plan: says whether they are what users have, and how many activities run at once.
+        draws: decides the rest.
+
+    Returns:
+        The limits.
+    """
+    config = RuntimeConfig() if plan.limits == "usual" else draw_config(draws)
+    return attrs.evolve(config, activities_max=plan.activities_max) if plan.activities_max else config
 
 
 def draw_config(draws: Draws) -> RuntimeConfig:

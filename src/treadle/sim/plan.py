@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self, get_args
 
 import attrs
 import msgspec
 
 from treadle.errors import InvalidValueError
+from treadle.sim.arrivals import Arrivals
 
 DECISIONS_MAX: Final = 100_000_000
 """How many decisions a world takes before it counts as endless: half an hour of CPU."""
@@ -41,6 +42,10 @@ class Plan:
         module: ``MODULE:name`` of the user's own workload, or empty.
         kills: appends at which the process is killed, counted over all its lives: number, and whether
             after the write.
+        arrivals: how workflows arrive over the duration; see `treadle.sim.arrivals`.
+        limits: ``"drawn"`` from the seed, small ones often, because bugs live where limits bite; or
+            ``"usual"``, a runtime's own defaults, as who sizes a system wants them.
+        activities_max: how many activities a runtime runs at once; 0 leaves it to `limits`.
 
     Raises:
         InvalidValueError: a value lies outside what its word allows.
@@ -59,6 +64,13 @@ class Plan:
     decisions_max: int = attrs.field(default=DECISIONS_MAX, validator=_count(1, 10 * DECISIONS_MAX))
     module: str = ""
     kills: tuple[tuple[int, bool], ...] = ()
+    arrivals: Arrivals = attrs.field(
+        default="exponential", validator=attrs.validators.in_(get_args(Arrivals))
+    )
+    limits: Literal["drawn", "usual"] = attrs.field(
+        default="drawn", validator=attrs.validators.in_(("drawn", "usual"))
+    )
+    activities_max: int = attrs.field(default=0, validator=_count(0, 1_000_000))
 
     def __attrs_post_init__(self) -> None:
         if self.processes > 1 and self.store == "disk":

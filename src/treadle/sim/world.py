@@ -20,10 +20,11 @@ from treadle.engine import ActivityDefinition, WorkflowDefinition
 from treadle.errors import AdmissionError, FencedError, StoreError, TreadleError, UsageError, WorkflowError
 from treadle.runtime import Runtime, RuntimeConfig, open_runtime
 from treadle.sim.draws import Draws
-from treadle.sim.faulty_store import FaultyStore, Fences, SharedFaultyStore
+from treadle.sim.faulty_store import FaultyStore, SharedFaultyStore
 from treadle.sim.history import Recorder
-from treadle.sim.limits import draw_config
+from treadle.sim.limits import limits_of
 from treadle.sim.lives import Life, LifeKernel, SeveredError, inside, survive
+from treadle.sim.observing import Observer, observed
 from treadle.sim.places import Place
 from treadle.sim.plan import Plan
 from treadle.stores import Store
@@ -159,11 +160,14 @@ class World:
         self.workload: Any = None
         self.faults_made: dict[str, int] = {}
         self.notes: dict[str, Any] = {}
-        self._fences = Fences(self.broken)
+        self._fences = Observer(self.broken, recorder, self.now_ns)
         self.processes = [Process(number) for number in range(plan.processes)]
         self._workflows = tuple(workflows)
-        self._activities = tuple(activities)
-        self.config = config or draw_config(self.draws("limits"))
+        self._activities = tuple(observed(activity, recorder, self.now_ns) for activity in activities)
+        self.config = config or limits_of(plan, self.draws("limits"))
+        recorder.write(
+            {"limits": {"activities_max": self.config.activities_max, "processes": plan.processes}}
+        )
         # Polling for what others write takes decisions all the time: only where there are others.
         self._shared = foreign_writers or plan.processes > 1 or "pause" in plan.faults
         self._store_draws = Draws(seed, "store")
@@ -353,6 +357,7 @@ class World:
         faulty.calm = self.calm
         faulty.kills = self.plan.kills
         faulty.watch = self._fences
+        faulty.told_late = self._fences.late
         faulty.count_append = self._count_append
         return faulty
 

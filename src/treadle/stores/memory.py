@@ -6,8 +6,9 @@ them from this one; `treadle.testing` holds them against it.
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable, Sequence
+from itertools import islice, takewhile
 
 import attrs
 
@@ -122,6 +123,9 @@ class MemoryStore(Store):
         self._ids: list[WorkflowId] = []
         self._feed: list[FeedEvent] = []
         self._mailboxes: dict[WorkflowId, _Mailbox] = {}
+        # Whoever opens the store asks for these, and in a long world most logs are at their end.
+        self._with_messages: dict[WorkflowId, None] = {}
+        self._with_wake_up: dict[WorkflowId, int] = {}
         self._records: dict[str, dict[bytes, bytes]] = {}
         self._epoch = 0
         self._commits = 0
@@ -157,8 +161,12 @@ class MemoryStore(Store):
             if message.message_id not in mailbox.known:
                 mailbox.known.add(message.message_id)
                 mailbox.waiting[message.message_id] = message
+                self._with_messages[message.workflow_id] = None
         for taken in unit.messages_taken:
-            del self._mailboxes[taken.workflow_id].waiting[taken.message_id]
+            waiting = self._mailboxes[taken.workflow_id].waiting
+            del waiting[taken.message_id]
+            if not waiting:
+                del self._with_messages[taken.workflow_id]
         for record in unit.records:
             space = self._records.setdefault(record.namespace, {})
             if record.value is None:
@@ -166,7 +174,14 @@ class MemoryStore(Store):
             else:
                 space[record.key] = record.value
         for restated in unit.restated:
-            self._logs[restated.workflow_id].facts = restated.facts
+            self._state(restated.workflow_id, restated.facts)
+
+    def _state(self, workflow_id: WorkflowId, facts: HeadFacts) -> None:
+        self._logs[workflow_id].facts = facts
+        if facts.wake_up_ns is None:
+            self._with_wake_up.pop(workflow_id, None)
+        else:
+            self._with_wake_up[workflow_id] = facts.wake_up_ns
 
     def _apply_batch(self, batch: Batch) -> None:
         log = self._logs.get(batch.workflow_id)
@@ -183,7 +198,7 @@ class MemoryStore(Store):
             if key is not None:
                 log.keys[key] = event.seq
         if batch.facts is not None:
-            log.facts = batch.facts
+            self._state(batch.workflow_id, batch.facts)
 
     async def raise_epoch(self) -> int:
         """Take over; see `Store.raise_epoch`."""
@@ -284,11 +299,16 @@ class MemoryStore(Store):
         asking.check_names(prefix, after)
         asking.check_page(limit)
         await self._enter()
-        start = 0 if after is None else bisect_right(self._ids, after)
-        found = [name for name in self._ids[start:] if name.startswith(prefix)]
+        # Only what the page holds is looked at: all who ask for pages would be quadratic otherwise.
+        start = bisect_left(self._ids, prefix)
+        if after is not None:
+            start = max(start, bisect_right(self._ids, after))
+        found: Iterable[WorkflowId] = takewhile(
+            lambda name: name.startswith(prefix), islice(self._ids, start, None)
+        )
         if status is not None:
-            found = [name for name in found if (facts := self._logs[name].facts) and facts.status == status]
-        return found[:limit]
+            found = (name for name in found if (facts := self._logs[name].facts) and facts.status == status)
+        return list(islice(found, limit))
 
     async def count_workflows(self, *, prefix: str = "") -> int:
         """Count workflows; see `Store.count_workflows`."""
@@ -308,9 +328,7 @@ class MemoryStore(Store):
         asking.check_page(limit)
         await self._enter()
         wake_ups = sorted(
-            (facts.wake_up_ns, name)
-            for name, log in self._logs.items()
-            if (facts := log.facts) and facts.wake_up_ns is not None and facts.wake_up_ns <= until_ns
+            (wake_up_ns, name) for name, wake_up_ns in self._with_wake_up.items() if wake_up_ns <= until_ns
         )
         return [self._head(name) for wake_up, name in wake_ups if after is None or (wake_up, name) > after][
             :limit
@@ -349,7 +367,7 @@ class MemoryStore(Store):
         asking.check_names("", after)
         asking.check_page(limit)
         await self._enter()
-        waiting = sorted(name for name, mailbox in self._mailboxes.items() if mailbox.waiting)
+        waiting = sorted(self._with_messages)
         return [name for name in waiting if after is None or name > after][:limit]
 
     async def record(self, namespace: str, key: bytes) -> bytes | None:

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from treadle.cli.exits import CommandError
 from treadle.cli.options import WHOLE
+from treadle.sim.arrivals import Arrivals
 from treadle.sim.faults import FAULTS, fault_rates
 from treadle.sim.plan import Plan
 from treadle.sim.workloads import WORKLOADS
@@ -53,6 +54,14 @@ class PlanOptions:
     decisions: Annotated[int, WHOLE, Parameter(help="after how many choices a world counts as endless.")] = (
         Plan().decisions_max
     )
+    arrivals: Annotated[Arrivals, Parameter(help="how workflows arrive over the duration.")] = "exponential"
+    limits: Annotated[
+        Literal["drawn", "usual"],
+        Parameter(help="a runtime's limits: drawn from the seed, or its usual ones, to size a system."),
+    ] = "drawn"
+    activities: Annotated[
+        int, WHOLE, Parameter(help="how many activities run at once; 0 leaves it to the limits.")
+    ] = 0
 
     def plan(self, workload: str) -> Plan:
         """Make a plan of them.
@@ -78,6 +87,9 @@ class PlanOptions:
             duration_seconds=self.duration,
             faults=fault_rates(name for text in self.faults for name in text.split(",")),
             decisions_max=self.decisions,
+            arrivals=self.arrivals,
+            limits=self.limits,
+            activities_max=self.activities,
         )
 
 
@@ -108,6 +120,9 @@ def reproducing(seed: int, plan: Plan) -> str:
         ("processes", "processes"),
         ("store", "store"),
         ("decisions", "decisions_max"),
+        ("arrivals", "arrivals"),
+        ("limits", "limits"),
+        ("activities", "activities_max"),
     ):
         if getattr(plan, field) != getattr(usual, option):
             words += [f"--{option}", str(getattr(plan, field))]

@@ -20,12 +20,14 @@ from treadle.errors import ActivityError, TreadleError, WorkflowError
 from treadle.events import EventKind, WorkflowEvent, WorkflowId
 from treadle.runtime import Runtime
 from treadle.runtime.durable.activity_context import info
+from treadle.sim.arrivals import arriving
 from treadle.sim.draws import Draws
 from treadle.sim.models import stand_in
 from treadle.sim.workloads.generated_checks import (
     answered_once,
     carried_out_as_told,
     children_are_own,
+    children_of,
     head_tells,
     replays,
     result_is_own,
@@ -203,12 +205,14 @@ class Generated:
             world: where.
         """
         async with trio.open_nursery() as nursery:
-            for number in range(world.plan.workflows):
+            number = 0
+            # Begun as they arrive: a hundred thousand tasks that only sleep would fill the memory.
+            async for _ in arriving(world):
                 world.kernel.spawn(nursery, self._one, world, number)
+                number += 1
 
     async def _one(self, world: World, number: int) -> None:
         draws = world.draws(f"workflow {number}")
-        await world.kernel.sleep(draws.below(world.plan.duration_seconds * _MILLE) / _MILLE)
         name, program = f"g{number}", draw_program(draws)
         process = world.processes[number % len(world.processes)]
         await self._until(
@@ -235,7 +239,7 @@ class Generated:
         count = 0
         while True:
             await world.kernel.sleep(CHILDREN_PATIENCE_SECONDS)
-            for waiting in await _running(world, process):
+            for waiting in await _running(world, process, name):
                 count += 1
                 await self._signal(world, process, waiting, f"{waiting}.late.{name}.{count}")
 
@@ -293,14 +297,17 @@ class Generated:
         """
         violations: list[Violation] = []
         registry = Registry([generated], [work])
-        logs: dict[str, Sequence[WorkflowEvent]] = {
-            name: await _whole(store, name) for name in await _all_workflows(store)
-        }
+        names = await _all_workflows(store)
+        known = set(names)
         late_ns_max = None if "clock_jump" in world.plan.faults else LATE_SECONDS_MAX * _NANOSECONDS
         if world.plan.is_calm:
             late_ns_max = LATE_WITHOUT_FAULTS_SECONDS_MAX * _NANOSECONDS
-        for name in map(WorkflowId, logs):
-            events = logs[name]
+        for name in names:
+            # One log at a time, and its children's: those of a long world would not fit beside it.
+            events = await _whole(store, name)
+            logs: dict[str, Sequence[WorkflowEvent]] = {
+                child: await _whole(store, child) for child in children_of(events)
+            }
             (head,) = await store.heads([name])
             world.recorder.write({"durable": name, "digest": head.digest.hex(), "events": len(events)})
             violations += gap_free(name, events, next_seq=head.next_seq)
@@ -322,7 +329,7 @@ class Generated:
         violations += [
             Violation("acknowledged_once", name, None, "it was begun and has no log")
             for name in self.told
-            if name not in logs
+            if name not in known
         ]
         return violations
 
@@ -340,11 +347,11 @@ class Generated:
         return []
 
 
-async def _running(world: World, process: Process) -> list[WorkflowId]:
-    answer = await world.ask(
-        process, lambda runtime: runtime.store.list_workflows(status=int(Status.RUNNING))
-    )
-    return answer.value or []
+async def _running(world: World, process: Process, name: str) -> list[WorkflowId]:
+    # Its own family alone: others have clients of their own, and asking for all of them would be quadratic.
+    running = int(Status.RUNNING)
+    own = await world.ask(process, lambda runtime: runtime.store.list_workflows(prefix=name, status=running))
+    return [found for found in own.value or () if found == name or found.startswith(f"{name}/")]
 
 
 async def _all_workflows(store: Store) -> list[WorkflowId]:

@@ -196,6 +196,19 @@ def signals_once(
     return [Violation("acknowledged_once", name, None, f"signal {mark!r} {what}") for mark, what in problems]
 
 
+def children_of(events: Sequence[WorkflowEvent]) -> list[WorkflowId]:
+    """Name the children that a workflow has begun.
+
+    Args:
+        events: its whole log.
+
+    Returns:
+        Their ids, in the order in which they were begun.
+    """
+    begun = [event for event in events if event.kind is EventKind.CHILD_SCHEDULED]
+    return [WorkflowId(decode_record(event, ChildScheduled).id) for event in begun]
+
+
 def children_are_own(
     name: str, events: Sequence[WorkflowEvent], logs: Mapping[str, Sequence[WorkflowEvent]]
 ) -> list[Violation]:
@@ -204,7 +217,7 @@ def children_are_own(
     Args:
         name: the workflow.
         events: its whole log.
-        logs: all logs.
+        logs: those of its children, at least.
 
     Returns:
         What was broken.
