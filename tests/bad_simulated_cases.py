@@ -61,3 +61,13 @@ simulated("world-model-script", lambda: simulate(pay, activities={charge: return
 simulated("world-child-missing", lambda: simulate(order, activities=MODELS))
 simulated("world-crash", lambda: simulate(pay, activities=MODELS, crash=(3, "during")))  # type: ignore[arg-type]
 simulated("world-said-twice", lambda: simulate(pay, activities=MODELS, world=Conditions(), seed=3))
+
+
+async def world_inside_a_run(_: Path) -> list[TreadleError]:
+    """A test function with one `async` too many."""
+    with pytest.raises(TreadleError) as caught:
+        simulate(pay, activities=MODELS)
+    return [caught.value]
+
+
+CASES["world-inside-a-run"] = world_inside_a_run

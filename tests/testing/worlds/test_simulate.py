@@ -310,3 +310,8 @@ def test_arguments_that_do_not_fit_are_told_as_at_a_start():
 def test_a_child_that_is_missing_is_told():
     with pytest.raises(UsageError, match=r"order.*workflows=\["):
         simulate(parcels.parent, "o")
+
+
+async def test_a_world_inside_another_run_is_told():
+    with pytest.raises(UsageError, match="without async"):
+        simulate(parcels.fails)

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+import trio
+
 from treadle.engine import WorkflowDefinition
 from treadle.engine.records import ActivityScheduled, ChildScheduled, decode_record
 from treadle.errors import TreadleError, UsageError, WorkflowError, WorkflowHeldError
@@ -68,6 +70,11 @@ def simulate(
         SimulationFailedError: it has not ended, or a promise was broken.
         TreadleError: the workflow could not be started with these arguments.
     """
+    if trio.lowlevel.in_trio_run():
+        raise UsageError(
+            "a world is a run of Trio of its own, and simulate() was called inside another one; call it from"
+            " a plain test function, without async"
+        )
     conditions = _conditions(world, seed, faults, crash)
     client = _client(workflow, args, activities or {}, signals, workflows, id)
     call = f"simulate({', '.join([workflow.name, *map(repr, args)])}, ..., world={conditions!r})"
