@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import attrs
 
 from treadle.runtime import RuntimeConfig
 from treadle.sim.draws import Draws
 from treadle.sim.plan import Plan
+
+LONG_SECONDS: Final = 12 * 3_600
+LONG_POLL_SECONDS: Final = 10
+"""How often runtimes look for what others have written, in worlds that last longer than `LONG_SECONDS`."""
 
 
 def limits_of(plan: Plan, draws: Draws) -> RuntimeConfig:
@@ -20,6 +26,9 @@ def limits_of(plan: Plan, draws: Draws) -> RuntimeConfig:
         The limits.
     """
     config = RuntimeConfig() if plan.limits == "usual" else draw_config(draws)
+    if plan.duration_seconds > LONG_SECONDS:
+        # Whoever polls takes decisions in every second of months in which nothing else happens.
+        config = attrs.evolve(config, poll_seconds=LONG_POLL_SECONDS, standby_seconds=LONG_POLL_SECONDS)
     return attrs.evolve(config, activities_max=plan.activities_max) if plan.activities_max else config
 
 
