@@ -47,7 +47,7 @@ WORK_SECONDS_MAX: Final = 60
 """How long an attempt may take; one that hangs takes ten times as long."""
 CHILDREN_PATIENCE_SECONDS: Final = 900
 """How often everything that still runs is sent a signal: nobody knows which child waits for one."""
-LATE_SECONDS_MAX: Final = 600
+LATE_SECONDS_MAX: Final = 1_800
 """How late a timer may fire: all faults at once take a process away for some minutes."""
 LATE_WITHOUT_FAULTS_SECONDS_MAX: Final = 1
 _MILLE: Final = 1_000
