@@ -51,6 +51,7 @@ def test_a_soak_stops_at_the_first_broken_run_and_gives_its_seed_and_plan(monkey
     assert [(2, LOGS)] == [(run.seed, run.plan) for run in soaked.broken]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plan", [LOGS, FLOWS])
 def test_a_crash_at_any_append_breaks_nothing(plan):
     """Each append, each side of its write, and pairs."""

@@ -7,6 +7,8 @@ import pytest
 from treadle.sim.plan import Plan
 from treadle.sim.running import run_world
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("block", range(5))
 def test_nothing_is_carried_out_that_a_failed_unit_has_decided(block):

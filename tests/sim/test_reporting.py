@@ -191,6 +191,7 @@ def test_ten_calls_of_two_seconds_through_two_slots_take_ten_seconds():
     assert (2, 2, 10 * SECOND) == (told.at_once.allowed, told.at_once.most, told.at_once.saturated)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_a_world_with_every_fault_adds_up_as_well(seed):
     plan = Plan(workload="workflows", workflows=10, faults=fault_rates(["all"]))
@@ -237,6 +238,7 @@ def test_what_is_no_duration_is_told(duration):
 # -- pictures -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "begins"), [("a.png", b"\x89PNG"), ("a.svg", b"<?xml")])
 def test_a_picture_is_drawn_and_is_the_same_again(name, begins, tmp_path):
     for told in (report(HAND_MADE), report([])):

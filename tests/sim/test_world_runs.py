@@ -160,6 +160,7 @@ def test_every_promise_holds_over_many_seeds(name):
     assert {} == broken
 
 
+@pytest.mark.slow
 def test_every_fault_is_made_by_the_built_in_worlds():
     made = set()
     for name in WORKLOADS:
@@ -170,6 +171,7 @@ def test_every_fault_is_made_by_the_built_in_worlds():
     assert set(FAULTS) == made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(1, 30))
 def test_a_crash_at_any_append_is_survived(number):
     """Before its write and after it."""

@@ -23,6 +23,8 @@ from treadle.errors import RuntimeClosedError, StoreUnavailableError
 from treadle.events import BATCH_EVENTS_MAX
 from treadle.stores import open_store
 
+pytestmark = pytest.mark.slow
+
 WORKER = Path(__file__).with_name("durable_cut_worker.py")
 COUNT = 2 * BATCH_EVENTS_MAX + 50
 """Activities: with the input and a signal, three units."""

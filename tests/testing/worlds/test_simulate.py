@@ -190,6 +190,7 @@ def test_one_that_was_begun_and_has_ended_before_it_was_asked_again_has_its_resu
     assert isinstance(simulated.error, WorkflowFailedError)
 
 
+@pytest.mark.slow
 def test_a_workflow_that_never_ends_is_told_with_the_call_that_shows_it():
     with pytest.raises(SimulationFailedError, match="10 virtual years") as caught:
         simulate(parcels.waits_for_ever, seed=3)
