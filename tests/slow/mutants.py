@@ -243,7 +243,7 @@ MUTANTS = (
     Mutant(
         "a row of the mailbox stays when it was taken",
         MEMORY,
-        "            del self._mailboxes[taken.workflow_id].waiting[taken.message_id]",
+        "            del waiting[taken.message_id]",
         "            pass",
         WF,
     ),

@@ -12,8 +12,6 @@ from mutants import MUTANTS
 
 import treadle
 
-pytestmark = pytest.mark.slow
-
 PACKAGE = Path(treadle.__file__).parent
 PROCESSES = 2
 MUTANTS_MIN = 40
@@ -49,6 +47,14 @@ def find(mutant, folder):
     return run_worlds(copy, mutant.workload, mutant.seeds, "stop")
 
 
+def test_each_planted_bug_has_its_place():
+    """In the quick suite as well: whoever changes such a line changes the bug with it."""
+    sources = {mutant.file: (PACKAGE / mutant.file).read_text(encoding="utf-8") for mutant in MUTANTS}
+
+    assert [] == [mutant.name for mutant in MUTANTS if sources[mutant.file].count(mutant.old) != 1]
+
+
+@pytest.mark.slow
 def test_each_planted_bug_is_found_within_its_seeds(tmp_path):
     """By a violated promise, not by an error of the tool."""
     assert len(MUTANTS) >= MUTANTS_MIN
@@ -63,6 +69,7 @@ def test_each_planted_bug_is_found_within_its_seeds(tmp_path):
     assert [] == survived
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workload", ["logs", "workflows"])
 def test_the_real_code_holds_every_promise_over_the_same_seeds(tmp_path, workload):
     seeds = max(mutant.seeds for mutant in MUTANTS if mutant.workload == workload)
