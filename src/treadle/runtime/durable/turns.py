@@ -351,7 +351,7 @@ class Turns:
 
     # -- reading a log again --
 
-    def _awaken(self, instance: Instance) -> None:  # a chain of phases, each with its own end
+    def _awaken(self, instance: Instance) -> None:
         loaded, instance.loaded = instance.loaded, None
         assert loaded is not None  # noqa: S101  # the pair of take()
         if isinstance(loaded, TreadleError):

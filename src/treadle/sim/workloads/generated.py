@@ -23,6 +23,7 @@ from treadle.runtime.durable.activity_context import info
 from treadle.sim.arrivals import arriving
 from treadle.sim.draws import Draws
 from treadle.sim.models import stand_in
+from treadle.sim.paging import all_workflows, whole_log
 from treadle.sim.workloads.generated_checks import (
     answered_once,
     carried_out_as_told,
@@ -37,7 +38,7 @@ from treadle.sim.workloads.generated_checks import (
     timers_in_time,
 )
 from treadle.sim.world import Answer, Process, World, current_world
-from treadle.stores import PAGE_EVENTS, PAGE_WORKFLOWS, Store
+from treadle.stores import Store
 
 DEPTH_MAX: Final = 3
 STEPS_MAX: Final = 4
@@ -297,16 +298,16 @@ class Generated:
         """
         violations: list[Violation] = []
         registry = Registry([generated], [work])
-        names = await _all_workflows(store)
+        names = await all_workflows(store)
         known = set(names)
         late_ns_max = None if "clock_jump" in world.plan.faults else LATE_SECONDS_MAX * _NANOSECONDS
         if world.plan.is_calm:
             late_ns_max = LATE_WITHOUT_FAULTS_SECONDS_MAX * _NANOSECONDS
         for name in names:
             # One log at a time, and its children's: those of a long world would not fit beside it.
-            events = await _whole(store, name)
+            events = await whole_log(store, name)
             logs: dict[str, Sequence[WorkflowEvent]] = {
-                child: await _whole(store, child) for child in children_of(events)
+                child: await whole_log(store, child) for child in children_of(events)
             }
             (head,) = await store.heads([name])
             world.recorder.write({"durable": name, "digest": head.digest.hex(), "events": len(events)})
@@ -352,20 +353,6 @@ async def _running(world: World, process: Process, name: str) -> list[WorkflowId
     running = int(Status.RUNNING)
     own = await world.ask(process, lambda runtime: runtime.store.list_workflows(prefix=name, status=running))
     return [found for found in own.value or () if found == name or found.startswith(f"{name}/")]
-
-
-async def _all_workflows(store: Store) -> list[WorkflowId]:
-    names: list[WorkflowId] = []
-    while page := await store.list_workflows(after=names[-1] if names else None, limit=PAGE_WORKFLOWS):
-        names += page
-    return names
-
-
-async def _whole(store: Store, name: WorkflowId) -> list[WorkflowEvent]:
-    events: list[WorkflowEvent] = []
-    while page := await store.read(name, len(events) + 1, limit=PAGE_EVENTS):
-        events += page
-    return events
 
 
 def make_workload() -> Generated:

@@ -18,6 +18,7 @@ from treadle.events import EventKind, NewEvent, WorkflowEvent, WorkflowId
 from treadle.log import Appended, chain_digest
 from treadle.runtime import Runtime
 from treadle.sim.draws import Draws
+from treadle.sim.paging import whole_log
 from treadle.sim.workloads.log_checks import (
     Told,
     guards_held,
@@ -28,7 +29,7 @@ from treadle.sim.workloads.log_checks import (
     whole_or_not_there,
 )
 from treadle.sim.world import Answer, Process, World
-from treadle.stores import PAGE_EVENTS, Batch, Guard, Head, Outcome, Refused, Repeated, Store, Unit
+from treadle.stores import Batch, Guard, Head, Outcome, Refused, Repeated, Store, Unit
 
 SENDS_MAX: Final = 12
 """How often a client repeats a call that may be repeated before it gives up: its outcome stays unknown."""
@@ -528,7 +529,7 @@ class Logs:
         logs: dict[str, list[str]] = {}
         for number in range(world.plan.workflows):
             name = WorkflowId(f"w{number}")
-            events = await _whole(store, name)
+            events = await whole_log(store, name)
             (head,) = await store.heads([name])
             marks = logs[name] = [mark_of(event) for event in events]
             world.recorder.write({"log": name, "marks": marks})
@@ -580,13 +581,6 @@ async def _positions(store: Store) -> dict[str, list[int]]:
         for found in page:
             positions.setdefault(found.workflow_id, []).append(found.position)
     return positions
-
-
-async def _whole(store: Store, name: WorkflowId) -> list[WorkflowEvent]:
-    events: list[WorkflowEvent] = []
-    while page := await store.read(name, len(events) + 1, limit=PAGE_EVENTS):
-        events += page
-    return events
 
 
 def _as_told(name: str, told: Sequence[Told], found: Sequence[str]) -> list[Violation]:

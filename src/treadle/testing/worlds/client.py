@@ -21,10 +21,11 @@ from treadle.errors import (
 )
 from treadle.events import WorkflowEvent, WorkflowId
 from treadle.runtime import Runtime
+from treadle.sim.paging import all_workflows, whole_log
 from treadle.sim.workloads import Workload
 from treadle.sim.workloads.generated_checks import answered_once, replays
 from treadle.sim.world import Answer, World
-from treadle.stores import PAGE_EVENTS, PAGE_WORKFLOWS, Store
+from treadle.stores import Store
 from treadle.testing.workflows.dated import SignalAt
 
 FAULTS_SECONDS: Final = 3_600
@@ -173,9 +174,9 @@ class Client(Workload):
         """
         violations: list[Violation] = []
         registry = Registry(self.workflows, self.activities)
-        for name in await _names(store):
+        for name in await all_workflows(store):
             (head,) = await store.heads([name])
-            events = await _whole(store, name)
+            events = await whole_log(store, name)
             self.logs[name] = tuple(events)
             world.recorder.write({"durable": name, "digest": head.digest.hex(), "events": len(events)})
             violations += gap_free(name, events, next_seq=head.next_seq)
@@ -196,17 +197,3 @@ class Client(Workload):
             f"it has not ended after {SECONDS_MAX // 86_400 // 365} virtual years, and {last};"
             " give signals=[SignalAt(...)] if it waits for one"
         )
-
-
-async def _names(store: Store) -> list[WorkflowId]:
-    names: list[WorkflowId] = []
-    while page := await store.list_workflows(after=names[-1] if names else None, limit=PAGE_WORKFLOWS):
-        names += page
-    return names
-
-
-async def _whole(store: Store, name: WorkflowId) -> list[WorkflowEvent]:
-    events: list[WorkflowEvent] = []
-    while page := await store.read(name, len(events) + 1, limit=PAGE_EVENTS):
-        events += page
-    return events
