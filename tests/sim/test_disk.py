@@ -2,13 +2,14 @@
 
 import errno
 import gc
+from contextlib import suppress
 
 import apsw
 import pytest
 import trio
 from disk_helpers import RawFile, append, is_sound, new_disk, opened, payloads
 
-from treadle.errors import InvalidValueError, StoreUnavailableError, UsageError
+from treadle.errors import InvalidValueError, StoreError, StoreUnavailableError, UsageError
 from treadle.sim import PowerCutError, SimulatedDisk
 from treadle.sim import __all__ as door
 from treadle.sim.disk import BitFlip, Problem
@@ -329,3 +330,31 @@ def test_the_doors_name_what_is_there():
         with pytest.raises(AttributeError, match="no attribute 'nothing'"):
             module.nothing  # noqa: B018 - the look is the test
     assert treadle.sim.SimulatedDisk is SimulatedDisk
+
+
+def _killed_before_the_sync(disk):
+    """End the process in its next commit: written, and not yet synced."""
+
+    def end(operation, file):
+        if operation == "sync" and file.endswith("-wal"):
+            disk.fault = None
+            disk.sever()
+
+    disk.fault = end
+
+
+async def test_what_a_killed_writer_had_not_synced_is_durable_before_anyone_is_shown_it():
+    """A process killed between write and fsync leaves its commit to the next one's recovery. Whoever is then
+    told that it is there (a repeat, a reader, a follower) must find it there after the power has gone, too."""
+    with SimulatedDisk(draw=lambda: 0.0) as disk:  # of what is not synced, a power cut loses everything
+        async with opened(disk) as store:
+            await append(store, "a", b"1")
+            _killed_before_the_sync(disk)
+            with suppress(StoreError):
+                await append(store, "a", b"2")
+        async with opened(disk) as store:
+            seen = await payloads(store, "a")
+            disk.cut_power()
+        assert seen == [b"1", b"2"]
+        async with opened(disk) as store:
+            assert await payloads(store, "a") == seen

@@ -1,6 +1,8 @@
 """The scan of the write-ahead log: damage is told, a torn tail is not, and nothing alarms falsely."""
 
+import errno
 import io
+import os
 import random
 import time
 
@@ -9,7 +11,7 @@ import pytest
 import trio
 from sqlite_helpers import filled, head_of, opened, unit
 
-from treadle.errors import CorruptStoreError
+from treadle.errors import CorruptStoreError, StorePoisonedError, StoreUnavailableError
 from treadle.stores.sqlite import scan_wal
 from treadle.stores.sqlite.wal import hidden_pages
 
@@ -291,3 +293,70 @@ def log_by_hand(order):
         checksum = add(content, add(big(page, size), checksum))
         wal += big(page, size, 11, 22, *checksum) + content
     return wal, {1: 32 + 536 + 24, 2: 32 + 2 * 536 + 24}
+
+
+@pytest.fixture
+def synced(monkeypatch):
+    """The inodes that were synced, in order; SQLite's own syncs are not among them."""
+    inodes = []
+    really = os.fsync
+
+    def sync(descriptor):
+        inodes.append(os.fstat(descriptor).st_ino)
+        really(descriptor)
+
+    monkeypatch.setattr("os.fsync", sync)
+    return inodes
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+async def test_the_log_of_a_killed_process_is_synced_before_anything_in_it_is_shown(
+    crashed, synced, read_only
+):
+    """It may have been killed before its own fsync; SQLite believes what it recovers and syncs nothing."""
+    path, _ = crashed
+    async with opened(path, read_only=read_only) as store:
+        assert len(await store.read("a")) == 31
+        assert path.with_name("store.db-wal").stat().st_ino in synced
+
+
+async def test_a_store_without_a_log_is_opened_without_a_sync(crashed, synced):
+    path, _ = crashed
+    async with opened(path):
+        pass
+    synced.clear()
+    async with opened(path) as store:
+        await store.read("a")
+
+    assert synced == []
+
+
+async def test_a_log_that_cannot_be_synced_poisons_before_anything_in_it_is_shown(crashed, monkeypatch):
+    """After a failed fsync the system may go on showing what it has dropped."""
+    path, _ = crashed
+
+    def fail(descriptor):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("treadle.stores.sqlite.files.os.fsync", fail)
+    with pytest.raises(StorePoisonedError, match="while it synced the WAL"):
+        async with opened(path):
+            pass
+    monkeypatch.undo()
+    with pytest.raises(StorePoisonedError, match="log verify --clear"):
+        async with opened(path):
+            pass
+    async with opened(path, read_only=True, ignore_poison=True) as store:
+        assert len(await store.read("a")) == 31
+
+
+async def test_a_reader_that_cannot_sync_a_log_shows_nothing(crashed, monkeypatch):
+    path, _ = crashed
+
+    def fail(descriptor):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("treadle.stores.sqlite.files.os.fsync", fail)
+    with pytest.raises(StoreUnavailableError, match="check the disk"):
+        async with opened(path, read_only=True) as store:
+            await store.read("a")

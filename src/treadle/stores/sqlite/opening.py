@@ -11,7 +11,7 @@ from treadle.errors import StoreFormatError, StoreReadOnlyError, StoreUnavailabl
 from treadle.stores.contract import StoreOptions
 from treadle.stores.sqlite import files, schema
 from treadle.stores.sqlite.faults import READ_ERRORS, translated
-from treadle.stores.sqlite.poison import Health, marker_path, poisoned_error, read_marker
+from treadle.stores.sqlite.poison import POSITION_MAX, Health, marker_path, poisoned_error, read_marker
 from treadle.stores.sqlite.readers import Readers
 from treadle.stores.sqlite.writer import Writer
 
@@ -120,6 +120,7 @@ def _for_writing(path: str, identity: files.Identity, health: Health) -> Opened:
         schema.migrate(connection, path)
         schema.check_tables(connection, path)
         _touch(connection)
+        _settle(path, health)
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(health.poisoned))
         writer = Writer(connection, path, health, files.Guard(path))
         return Opened(path, health, writer, Readers(path), identity)
@@ -145,6 +146,18 @@ def _check_writable(connection: apsw.Connection, path: str) -> None:
 def _touch(connection: apsw.Connection) -> None:
     # Makes SQLite open its log now, so that the guard knows which file it is.
     connection.execute("BEGIN IMMEDIATE; ROLLBACK")
+
+
+def _settle(path: str, health: Health) -> None:
+    """Make durable what was recovered, before anybody is told of it."""
+    if health.poisoned:
+        return
+    try:
+        files.sync_wal(path)
+    except OSError as error:
+        # After a failed fsync the system may show pages that it will never write.
+        health.poison(f"{error} while it synced the WAL that it has found", POSITION_MAX)
+        raise health.error() from error
 
 
 def open_on_vfs(location: str, vfs: str) -> Opened:
@@ -180,7 +193,9 @@ def open_on_vfs(location: str, vfs: str) -> Opened:
         schema.migrate(connection, location)
         schema.check_tables(connection, location)
         health = Health(None)
-        return Opened(location, health, Writer(connection, location, health, None), None, None)
+        writer = Writer(connection, location, health, None)
+        writer.settle()
+        return Opened(location, health, writer, None, None)
     except apsw.Error as error:
         errno_now = connection.system_errno
         connection.close()

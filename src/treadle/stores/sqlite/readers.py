@@ -17,7 +17,7 @@ from urllib.parse import quote
 import apsw
 
 from treadle.stores.sqlite.faults import translated
-from treadle.stores.sqlite.files import WAL_SUFFIX
+from treadle.stores.sqlite.files import WAL_SUFFIX, sync_wal
 from treadle.stores.sqlite.schema import BUSY_MILLISECONDS
 
 T = TypeVar("T")
@@ -61,7 +61,7 @@ class Readers:
             stamp = self.stamp()
             try:
                 connection = self._take(stamp)
-            except apsw.Error as error:
+            except (apsw.Error, OSError) as error:
                 raise translated(error, self._path) from error
             still = False
             try:
@@ -135,6 +135,7 @@ def open_reader(path: str, *, unchanging: bool = False) -> apsw.Connection:
 
     Raises:
         apsw.Error: it cannot be opened.
+        OSError: what was found in its log could not be made durable, and so must not be shown.
     """
     flags = apsw.SQLITE_OPEN_READONLY
     if unchanging:
@@ -144,4 +145,7 @@ def open_reader(path: str, *, unchanging: bool = False) -> apsw.Connection:
         connection = apsw.Connection(path, flags=flags)
     connection.set_busy_timeout(BUSY_MILLISECONDS)
     connection.pragma("query_only", 1)
+    if not unchanging:
+        connection.pragma("user_version")  # reads, and so recovers the log when nobody else has
+        sync_wal(path)
     return connection

@@ -272,7 +272,7 @@ class SqliteStore(Store):
             # A connection of its own: the counter tells only what *others* have committed, and compares
             # only on one connection.
             return int(self._watch.execute("PRAGMA data_version").get)
-        except apsw.Error as error:
+        except (apsw.Error, OSError) as error:
             raise translated(error, self._path) from error
 
     async def statistics(self) -> StoreStatistics:

@@ -212,6 +212,18 @@ class Writer:
         if self._health.poisoned:
             raise self._health.error()
 
+    def settle(self) -> None:
+        """Make durable what was recovered from the log of a process that was killed; see `files.sync_wal`.
+
+        By a checkpoint, whose first step is that fsync: a file system of SQLite's own gives no descriptor.
+
+        Raises:
+            StorePoisonedError: an I/O error.
+        """
+        self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
+        if self._health.poisoned:
+            raise self._health.error()
+
     def _checkpoint(self, mode: int) -> None:
         connection = self.connection
         connection.set_busy_timeout(CHECKPOINT_BUSY_MILLISECONDS)
