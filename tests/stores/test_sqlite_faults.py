@@ -90,6 +90,22 @@ async def test_what_a_failed_fsync_left_visible_is_not_shown(disk):
         assert await store.count_workflows() == 1
 
 
+async def test_a_message_behind_an_event_in_a_group_hides_no_acknowledged_event(disk):
+    """Rows of other tables have numbers of their own; the last position that was answered is an event's."""
+    async with opened("/db", vfs=disk.name) as store:
+        for payload in (b"2", b"3"):
+            await store.append([unit(await head_of(store, "a"), payload)])
+        await store.append(
+            [unit(await head_of(store, "a"), b"4"), Unit(messages_put=(Message("b", b"m", 0, b""),))]
+        )
+        disk.fault = failing("sync", "-wal", Problem.IO)
+        with pytest.raises(OutcomeUnknownError):
+            await store.append([unit(await head_of(store, "a"), b"5")])
+        disk.fault = None
+
+        assert await payloads_of(store, "a") == [b"1", b"2", b"3", b"4"]
+
+
 async def test_an_io_error_in_a_checkpoint_poisons(disk, monkeypatch):
     monkeypatch.setattr(writer, "CHECKPOINT_PAGES", 1)
     async with opened("/db", vfs=disk.name) as store:

@@ -115,7 +115,7 @@ class Transaction:
         self._tokens: dict[WorkflowId, Token] = {}
         self._exact: dict[WorkflowId, Token] = {}
         self._units: Sequence[Unit | Batch] = ()
-        self.rows_written = 0
+        self.position_written: int | None = None
 
     def write(self, units: Sequence[Unit | Batch]) -> list[Outcome]:
         """Decide every unit, in order, and write those that are taken.
@@ -270,7 +270,8 @@ class Transaction:
             # Binding a NULL for each row costs more than cutting the column out.
             del rows[_PLAIN::_KEYED]
             self._insert(_INSERT_PLAIN, rows, _PLAIN, most)
-        self.rows_written += count
+        # Asked now: a row of another table that follows would answer with a number of its own.
+        self.position_written = self._connection.last_insert_rowid()
         self._rows, self._keyed, self._payload_size_bytes = [], False, 0
 
     def _insert(self, statements: dict[int, str], values: list[Any], width: int, rows_max: int) -> None:

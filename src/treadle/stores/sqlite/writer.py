@@ -125,8 +125,8 @@ class Writer:
             self._give_up(error, committing=committing)
         if self._guard is not None and (complaint := self._guard.complaint() or self._marked()):
             self._stop(complaint)
-        if transaction.rows_written:
-            self.position = self.connection.last_insert_rowid()
+        if transaction.position_written is not None:
+            self.position = transaction.position_written
         return result
 
     def _check_health(self) -> None:
