@@ -344,8 +344,10 @@ def _killed_before_the_sync(disk):
 
 
 async def test_what_a_killed_writer_had_not_synced_is_durable_before_anyone_is_shown_it():
-    """A process killed between write and fsync leaves its commit to the next one's recovery. Whoever is then
-    told that it is there (a repeat, a reader, a follower) must find it there after the power has gone, too."""
+    """A process killed between write and fsync leaves its commit to the next one's recovery.
+
+    Whoever is then told that it is there must find it there after the power has gone, too.
+    """
     with SimulatedDisk(draw=lambda: 0.0) as disk:  # of what is not synced, a power cut loses everything
         async with opened(disk) as store:
             await append(store, "a", b"1")

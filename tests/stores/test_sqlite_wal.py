@@ -331,14 +331,15 @@ async def test_a_store_without_a_log_is_opened_without_a_sync(crashed, synced):
     assert synced == []
 
 
+def failing_sync(_descriptor):
+    raise OSError(errno.EIO, "Input/output error")
+
+
 async def test_a_log_that_cannot_be_synced_poisons_before_anything_in_it_is_shown(crashed, monkeypatch):
     """After a failed fsync the system may go on showing what it has dropped."""
     path, _ = crashed
 
-    def fail(descriptor):
-        raise OSError(errno.EIO, "Input/output error")
-
-    monkeypatch.setattr("treadle.stores.sqlite.files.os.fsync", fail)
+    monkeypatch.setattr("treadle.stores.sqlite.files.os.fsync", failing_sync)
     with pytest.raises(StorePoisonedError, match="while it synced the WAL"):
         async with opened(path):
             pass
@@ -353,10 +354,7 @@ async def test_a_log_that_cannot_be_synced_poisons_before_anything_in_it_is_show
 async def test_a_reader_that_cannot_sync_a_log_shows_nothing(crashed, monkeypatch):
     path, _ = crashed
 
-    def fail(descriptor):
-        raise OSError(errno.EIO, "Input/output error")
-
-    monkeypatch.setattr("treadle.stores.sqlite.files.os.fsync", fail)
+    monkeypatch.setattr("treadle.stores.sqlite.files.os.fsync", failing_sync)
     with pytest.raises(StoreUnavailableError, match="check the disk"):
         async with opened(path, read_only=True) as store:
             await store.read("a")
