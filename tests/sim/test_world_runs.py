@@ -10,7 +10,17 @@ import pytest
 import trio
 
 from treadle.errors import OutcomeUnknownError, StoreUnavailableError, UsageError
-from treadle.sim import FAULTS, Plan, Violation, Workload, current_world, fault_rates, run_world
+from treadle.sim import (
+    FAULTS,
+    Plan,
+    Violation,
+    Workload,
+    current_world,
+    fault_rates,
+    history,
+    run_world,
+)
+from treadle.sim.reporting import report
 from treadle.sim.running import SEED_MAX, code_digest
 from treadle.sim.world_kernel import KernelViolationError
 
@@ -209,6 +219,17 @@ def test_what_a_check_finds_is_the_verdict():
 
     assert (found,) == own(nothing, [found]).violations
     assert own(nothing).holds
+
+
+def test_a_history_that_was_cut_is_no_verdict(monkeypatch):
+    """Without its last lines it would lack the logs: nothing would be checked, or all events be missed."""
+    monkeypatch.setattr(history, "LINES_MAX", 20)
+    ran = world("logs", 1, faults={})
+
+    assert [found.promise for found in ran.violations] == ["comes_to_an_end"]
+    assert f"writes {ran.lines_made - 1:,} lines, of which 20 are kept" in ran.violations[0].message
+    assert 20 == len(ran.lines)
+    assert not report(ran.lines).whole
 
 
 def test_a_world_that_never_ends_is_told_its_budget():

@@ -12,9 +12,11 @@ from typing import Any, Final
 
 import msgspec
 
+from treadle.sim.lines import Lines
+
 HISTORY_VERSION: Final = 1
-LINES_MAX: Final = 5_000_000
-"""How many lines are kept, since they fill memory; the digest goes on."""
+LINES_MAX: Final = 20_000_000
+"""How many lines are kept, since they fill memory: half a gigabyte of it, compressed; the digest goes on."""
 # In the order in which they are given: the first key tells what kind of line it is.
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -32,7 +34,7 @@ class Recorder:
     """
 
     def __init__(self, header: Mapping[str, Any]) -> None:
-        self.lines: list[bytes] = []
+        self.lines = Lines()
         self.count = 0
         self.moment = 0
         self._digest = blake2b(digest_size=16)
@@ -54,6 +56,11 @@ class Recorder:
         """Give the next moment; never twice the same."""
         self.moment += 1
         return self.moment
+
+    @property
+    def whole(self) -> bool:
+        """Whether every line was kept."""
+        return self.count == len(self.lines)
 
     @property
     def digest(self) -> str:

@@ -143,9 +143,7 @@ def run_world(
     finally:
         place.close()
     violations += [Violation("processes_live", "", None, what) for what in world.broken]
-    if any(line.startswith(_LOG) for line in recorder.lines):
-        # What clients did and saw was written down as well: whoever reads the file later comes to the same.
-        violations += check_history(read_history(recorder.lines))
+    violations += _recorded(recorder)
     recorder.write({"ends": recorder.now(), "decisions": kernel.decisions, "violations": len(violations)})
     return Run(
         seed,
@@ -181,6 +179,24 @@ def _live(
     if guarding.violations:
         raise violation_error(guarding.violations)
     return broken
+
+
+def _recorded(recorder: Recorder) -> list[Violation]:
+    """Check what clients did and saw as it was written down: who reads the file later comes to the same."""
+    if not recorder.whole:
+        # Logs stand at the end of a history: what is cut off would pass unchecked, or be missed in vain.
+        return [
+            Violation(
+                "comes_to_an_end",
+                "",
+                None,
+                f"it writes {recorder.count:,} lines, of which {len(recorder.lines):,} are kept, so that"
+                " nobody can check its history; let it do less",
+            )
+        ]
+    if not any(line.startswith(_LOG) for line in recorder.lines):
+        return []
+    return check_history(read_history(recorder.lines))
 
 
 def _place(seed: int, plan: Plan, kernel: LifeKernel) -> Place:

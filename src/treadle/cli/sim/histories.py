@@ -11,6 +11,7 @@ import msgspec
 
 from treadle.errors import FormatError
 from treadle.sim.history import HISTORY_VERSION
+from treadle.sim.lines import Lines
 from treadle.sim.plan import Plan
 from treadle.sim.running import Run
 
@@ -96,12 +97,13 @@ def load(path: Path) -> Saved:
         FormatError: it is none, or one of a later version.
         OSError: it could not be read.
     """
-    lines = path.read_bytes().splitlines()
+    with path.open("rb") as file:
+        lines = Lines(line.rstrip(b"\r\n") for line in file)
     try:
         header = msgspec.json.decode(lines[0] if lines else b"", type=dict[str, Any])
     except msgspec.DecodeError as error:
         raise FormatError(
-            f"expected a history's header, a JSON object, got {(lines or [b''])[0][:60]!r}",
+            f"expected a history's header, a JSON object, got {(lines[0] if lines else b'')[:60]!r}",
             source=str(path),
             line=1,
         ) from error
