@@ -81,3 +81,29 @@ async def test_taken_rows_are_looked_at_too(tmp_path):
     async with opened(tmp_path / "store.db") as store:
         with pytest.raises(InvalidValueError):
             await store.append([Unit(messages_taken=(Taken(A, 2**70),))])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        WRONG_IN_A_FILE["a timestamp that is too large"],
+        WRONG_IN_A_FILE["a digest that is a word"],
+        BATCH._replace(digests=(b"short",)),
+        with_event(1, 1, 2**70, b""),
+        with_event(1, 1, "custom?", b""),
+    ],
+    ids=["timestamp", "digest", "short digest", "large kind", "kind that is a word"],
+)
+async def test_what_fits_no_column_leaves_a_store_in_memory_as_it_was(wrong):
+    """It keeps events in columns: what one of them cannot take must not be half there."""
+    good = batch_at(new_head("good"), b"1")
+    async with open_store("memory:") as store:
+        with pytest.raises(InvalidValueError):
+            await store.append([good, wrong])
+
+        assert await store.list_workflows() == []
+        assert await store.feed() == []
+
+        await store.append([good])
+
+        assert [event.workflow_id for event in await store.feed()] == ["good"]

@@ -6,16 +6,17 @@ them from this one; `treadle.testing` holds them against it.
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Sequence
-from itertools import islice, takewhile
+from itertools import islice, repeat, takewhile
 
 import attrs
 
 from treadle.errors import StoreReadOnlyError, StoreUnavailableError, UsageError
-from treadle.events import TIMESTAMP_MAX, WorkflowEvent, WorkflowId
+from treadle.events import KIND_BY_NUMBER, TIMESTAMP_MAX, WorkflowEvent, WorkflowId, trusted_event
 from treadle.kernel import Kernel
-from treadle.log import root_digest
+from treadle.log import DIGEST_SIZE_BYTES, root_digest
 from treadle.stores import asking
 from treadle.stores.contract import (
     PAGE_EVENTS,
@@ -36,7 +37,7 @@ from treadle.stores.contract import (
     Unit,
     Written,
 )
-from treadle.stores.judging import check_units, judge_unit
+from treadle.stores.judging import check_units, check_values, judge_unit
 
 
 async def open_store(options: StoreOptions, kernel: Kernel) -> MemoryStore:
@@ -58,15 +59,61 @@ async def open_store(options: StoreOptions, kernel: Kernel) -> MemoryStore:
     return MemoryStore(kernel, read_only=options.read_only)
 
 
+def _integers() -> array[int]:
+    return array("q")
+
+
 @attrs.define(slots=True, eq=False)
 class _Log:
-    """What is kept of one workflow."""
+    """What is kept of one workflow, column by column.
 
-    events: list[WorkflowEvent] = attrs.Factory(list)
-    digests: list[bytes] = attrs.Factory(list)
-    positions: list[int] = attrs.Factory(list)
-    keys: dict[bytes, int] = attrs.Factory(dict)
+    As objects, an event with its digest and its two positions took three times as much, and many millions of
+    objects make every garbage collection long. An event is made again for whoever reads it.
+    """
+
+    workflow_id: WorkflowId
+    # The digest with which the chain begins is the first one.
+    digests: bytearray
+    timestamps: array[int] = attrs.Factory(_integers)
+    kinds: bytearray = attrs.Factory(bytearray)
+    payloads: list[bytes] = attrs.Factory(list)
+    positions: array[int] = attrs.Factory(_integers)
+    # None, as an empty dict would be the largest part of a short log.
+    keys: dict[bytes, int] | None = None
     facts: HeadFacts | None = None
+
+    @property
+    def length(self) -> int:
+        """How many events there are."""
+        return len(self.payloads)
+
+    def append(self, events: Sequence[WorkflowEvent], digests: Iterable[bytes], position: int) -> None:
+        """Add events whose positions follow one another."""
+        self.timestamps.extend([event.timestamp for event in events])
+        self.kinds.extend([event.kind for event in events])
+        self.payloads.extend([event.payload for event in events])
+        self.positions.extend(range(position, position + len(events)))
+        self.digests += b"".join(digests)
+
+    def event(self, seq: int) -> WorkflowEvent:
+        """Make the event at a seq that there is."""
+        place = seq - 1
+        return trusted_event(
+            seq, self.timestamps[place], KIND_BY_NUMBER[self.kinds[place]], self.payloads[place]
+        )
+
+    def events(self, from_seq: int, to_seq: int) -> list[WorkflowEvent]:
+        """Make the events of a stretch, as far as there are any."""
+        return [self.event(seq) for seq in range(from_seq, min(to_seq, self.length) + 1)]
+
+    def digest(self, seq: int) -> bytes:
+        """Give the digest after an event; that before the first at 0."""
+        return bytes(self.digests[seq * DIGEST_SIZE_BYTES : (seq + 1) * DIGEST_SIZE_BYTES])
+
+    def keyed(self, key: bytes) -> WorkflowEvent | None:
+        """Find the event that was written under a key."""
+        seq = self.keys.get(key) if self.keys else None
+        return self.event(seq) if seq else None
 
 
 @attrs.define(slots=True, eq=False)
@@ -75,6 +122,20 @@ class _Mailbox:
 
     waiting: dict[bytes, Message] = attrs.Factory(dict)
     known: set[bytes] = attrs.Factory(set)
+
+
+def _check_columns(units: Sequence[Unit | Batch]) -> None:
+    """Refuse what no column can take, before anything is written."""
+    try:
+        for unit in units:
+            for batch in unit.batches:
+                array("q", [event.timestamp for event in batch.events])
+                bytes([event.kind for event in batch.events])
+                if len(b"".join(batch.digests)) != len(batch.events) * DIGEST_SIZE_BYTES:
+                    raise ValueError("digests")  # noqa: TRY301  # worded below, as all others are
+    except (OverflowError, TypeError, ValueError):
+        check_values(units)
+        raise
 
 
 class _View:
@@ -88,12 +149,11 @@ class _View:
 
     def stored(self, workflow_id: WorkflowId, from_seq: int, to_seq: int) -> Sequence[WorkflowEvent]:
         log = self._store._logs.get(workflow_id)
-        return log.events[from_seq - 1 : to_seq] if log else ()
+        return log.events(from_seq, to_seq) if log else ()
 
     def keyed(self, workflow_id: WorkflowId, key: bytes) -> WorkflowEvent | None:
         log = self._store._logs.get(workflow_id)
-        seq = log.keys.get(key) if log else None
-        return log.events[seq - 1] if log and seq else None
+        return log.keyed(key) if log else None
 
     def message_waits(self, workflow_id: WorkflowId, message_id: bytes) -> bool:
         mailbox = self._store._mailboxes.get(workflow_id)
@@ -121,7 +181,8 @@ class MemoryStore(Store):
         self._closed = False
         self._logs: dict[WorkflowId, _Log] = {}
         self._ids: list[WorkflowId] = []
-        self._feed: list[FeedEvent] = []
+        # Whose the event at each position is; where it stands in that log is found there.
+        self._feed: list[_Log] = []
         self._mailboxes: dict[WorkflowId, _Mailbox] = {}
         # Whoever opens the store asks for these, and in a long world most logs are at their end.
         self._with_messages: dict[WorkflowId, None] = {}
@@ -143,6 +204,7 @@ class MemoryStore(Store):
         if self._read_only:
             raise StoreReadOnlyError("the store was opened read-only; open it for writing")
         check_units(units)
+        _check_columns(units)
         self._commits += 1
         view = _View(self)
         return [self._decide(unit, view) for unit in units]
@@ -186,16 +248,15 @@ class MemoryStore(Store):
     def _apply_batch(self, batch: Batch) -> None:
         log = self._logs.get(batch.workflow_id)
         if log is None:
-            log = self._logs[batch.workflow_id] = _Log()
+            root = bytearray(root_digest(batch.workflow_id))
+            log = self._logs[batch.workflow_id] = _Log(batch.workflow_id, root)
             # Python orders strings by code point, which is the order of their UTF-8 bytes.
             insort(self._ids, batch.workflow_id)
-        for event, digest in zip(batch.events, batch.digests, strict=True):
-            log.events.append(event)
-            log.digests.append(digest)
-            log.positions.append(len(self._feed) + 1)
-            self._feed.append(FeedEvent(len(self._feed) + 1, batch.workflow_id, event))
+        log.append(batch.events, batch.digests, len(self._feed) + 1)
+        self._feed.extend(repeat(log, len(batch.events)))
         for event, key in zip(batch.events, batch.keys or (), strict=False):
             if key is not None:
+                log.keys = log.keys or {}
                 log.keys[key] = event.seq
         if batch.facts is not None:
             self._state(batch.workflow_id, batch.facts)
@@ -213,15 +274,19 @@ class MemoryStore(Store):
     # -- heads and logs --
 
     def _head(self, workflow_id: WorkflowId) -> Head:
-        root = root_digest(workflow_id)
         log = self._logs.get(workflow_id)
         if log is None:
+            root = root_digest(workflow_id)
             return Head(workflow_id, 1, root, 1, root)
-        return Head(workflow_id, len(log.events) + 1, log.digests[-1], 1, root, log.facts)
+        return Head(workflow_id, log.length + 1, log.digest(log.length), 1, log.digest(0), log.facts)
 
-    def _events(self, workflow_id: WorkflowId) -> list[WorkflowEvent]:
+    def _length(self, workflow_id: WorkflowId) -> int:
         log = self._logs.get(workflow_id)
-        return log.events if log else []
+        return log.length if log else 0
+
+    def _events(self, workflow_id: WorkflowId, from_seq: int, to_seq: int) -> list[WorkflowEvent]:
+        log = self._logs.get(workflow_id)
+        return log.events(from_seq, to_seq) if log else []
 
     async def heads(self, workflow_ids: Sequence[WorkflowId]) -> list[Head]:
         """Tell where logs stand; see `Store.heads`."""
@@ -240,7 +305,8 @@ class MemoryStore(Store):
         """Read a page by seq; see `Store.read`."""
         asking.check_stretch(workflow_id, from_seq, to_seq, limit)
         await self._enter()
-        return self._events(workflow_id)[from_seq - 1 : to_seq][:limit]
+        last = from_seq + limit - 1
+        return self._events(workflow_id, from_seq, last if to_seq is None else min(to_seq, last))
 
     async def read_many(
         self, workflow_ids: Sequence[WorkflowId], *, events_max: int = PAGE_EVENTS
@@ -254,9 +320,8 @@ class MemoryStore(Store):
         for workflow_id in workflow_ids:
             if room <= 0 and pages:
                 break
-            events = self._events(workflow_id)
-            page = events[: max(room, 1)]
-            pages.append(LogPage(workflow_id, page, len(page) == len(events)))
+            page = self._events(workflow_id, 1, max(room, 1))
+            pages.append(LogPage(workflow_id, page, len(page) == self._length(workflow_id)))
             room -= len(page)
         return pages
 
@@ -274,9 +339,13 @@ class MemoryStore(Store):
         asking.check_times(since, until)
         asking.check_page(limit, after_seq)
         await self._enter()
-        later = self._events(workflow_id)[after_seq:]
+        log = self._logs.get(workflow_id)
+        if log is None:
+            return []
         end = TIMESTAMP_MAX + 1 if until is None else until
-        return [event for event in later if since <= event.timestamp < end][:limit]
+        times = enumerate(islice(log.timestamps, after_seq, None), after_seq + 1)
+        found = (seq for seq, timestamp in times if since <= timestamp < end)
+        return [log.event(seq) for seq in islice(found, limit)]
 
     async def find_key(self, workflow_id: WorkflowId, key: bytes) -> WorkflowEvent | None:
         """Find a keyed event; see `Store.find_key`."""
@@ -338,7 +407,11 @@ class MemoryStore(Store):
         """Read in commit order; see `Store.feed`."""
         asking.check_page(limit, after_position)
         await self._enter()
-        return self._feed[after_position : after_position + limit]
+        page = enumerate(self._feed[after_position : after_position + limit], after_position + 1)
+        return [
+            FeedEvent(position, log.workflow_id, log.event(bisect_right(log.positions, position)))
+            for position, log in page
+        ]
 
     async def change_counter(self) -> int:
         """Count commits; see `Store.change_counter`."""
@@ -399,20 +472,21 @@ class MemoryStore(Store):
         asking.check_id(workflow_id)
         asking.check_page(limit, after_seq)
         await self._enter()
-        log = self._logs.get(workflow_id) or _Log()
-        rows = zip(log.positions, log.events, log.digests, strict=True)
-        keys = {seq: key for key, seq in log.keys.items()}
+        log = self._logs.get(workflow_id)
+        if log is None:
+            return []
+        keys = {seq: key for key, seq in (log.keys or {}).items()}
         return [
             AuditRow(
-                position,
-                event.seq,
-                event.timestamp,
-                int(event.kind),
-                event.payload,
-                digest,
-                keys.get(event.seq),
+                log.positions[seq - 1],
+                seq,
+                log.timestamps[seq - 1],
+                log.kinds[seq - 1],
+                log.payloads[seq - 1],
+                log.digest(seq),
+                keys.get(seq),
             )
-            for position, event, digest in list(rows)[after_seq : after_seq + limit]
+            for seq in range(after_seq + 1, min(after_seq + limit, log.length) + 1)
         ]
 
     async def check_structure(self) -> list[Damage]:
