@@ -261,3 +261,57 @@ def test_without_matplotlib_the_extra_is_named(tmp_path, monkeypatch):
     with pytest.raises(PictureError, match=r"pip install 'treadle\[sim\]'"):
         draw(report([]), tmp_path / "a.png", title="x")
     assert not (tmp_path / "a.png").exists()
+
+
+@pytest.mark.parametrize("seq", [0, -1, 2**32, 2**80, "2", 2.5])
+def test_a_seq_that_no_run_has_is_no_line_of_a_world(seq):
+    """Read as it is, it would be taken for an activity of another workflow."""
+    with pytest.raises(FormatError, match="line of a world's history"):
+        report(lines({"wrote": "a", "at": 1, "scheduled": [[seq, "work"]]}))
+
+
+def test_an_activity_that_was_lost_and_is_scheduled_again_counts_from_the_second_time():
+    """A power cut takes what was written and seen; its seq is then written once more."""
+    told = report(
+        lines(
+            {"wrote": "a", "at": 10, "begins": True, "scheduled": [[2, "work"]]},
+            {"wrote": "a", "at": 20, "ended": [[2, "completed"]]},
+            {"wrote": "a", "at": 50, "scheduled": [[2, "work"]]},
+            attempt(1, 60, 70, "ok"),
+            {"wrote": "a", "at": 80, "ended": [[2, "failed"]]},
+            {"ends": 90},
+        )
+    )
+
+    (times,) = told.activities
+    assert (1, {"failed": 1}, 30) == (times.scheduled, times.ended, times.latency.max)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 5), st.integers(2, 4), st.integers(0, 50), st.integers(0, 50)), max_size=30
+    )
+)
+def test_attempts_find_their_activities_in_whatever_order_they_are_told(made):
+    """Attempts of many activities end in any order: each counts at its own, or as unseen."""
+    seen = [(workflow, seq) for workflow in range(4) for seq in (2, 3)]
+    told = report(
+        lines(
+            *(
+                {"wrote": f"g{name}", "at": 0, "scheduled": [[seq, f"work {name} {seq}"]]}
+                for name, seq in seen
+            ),
+            *(
+                {**attempt(1, begins, begins + long, "ok", seq), "workflow": f"g{name}"}
+                for name, seq, begins, long in made
+            ),
+        )
+    )
+
+    for name, seq in seen:
+        own = [(begins, long) for *where, begins, long in made if where == [name, seq]]
+        (times,) = (one for one in told.activities if one.name == f"work {name} {seq}")
+        assert (len(own), max(0, len(own) - 1)) == (times.attempts, times.retries)
+        assert max((long for _, long in own), default=0) == times.running.max
+        assert min((begins for begins, _ in own), default=0) == times.queueing.max
+    assert sum((name, seq) not in seen for name, seq, *_ in made) == told.unseen

@@ -19,14 +19,16 @@ and how much of `queueing` and `recording` the store took (how late it was made 
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from heapq import merge
+from itertools import chain
 from typing import Any, Final
 
 import attrs
-import msgspec
 
-from treadle.errors import FormatError
+from treadle.sim.readings import Attempted, Reading, SeenActivity, read
 
 NANOSECONDS: Final = 1_000_000_000
 HOUR_SECONDS: Final = 3_600
@@ -98,23 +100,6 @@ def spread(values: Iterable[int]) -> Spread:
         sum(ordered) // len(ordered),
         tuple(percentile(ordered, 1_000 * point // CURVE_POINTS) for point in range(CURVE_POINTS + 1)),
     )
-
-
-@attrs.frozen(slots=True)
-class Attempted:
-    """One attempt.
-
-    Attributes:
-        begins: when it began; nanoseconds since the world began, here and below.
-        ends: when it ended.
-        how: ``"ok"``, ``"failed"``, ``"hung"``, ``"cancelled"`` or ``"lost"``.
-        number: which of its activity's, from 1.
-    """
-
-    begins: int
-    ends: int
-    how: str
-    number: int
 
 
 @attrs.frozen(slots=True)
@@ -225,17 +210,7 @@ class Report:
     whole: bool
 
 
-# -- what was seen of one activity ----------------------------------------------------------------------
-
-
-@attrs.define(slots=True)
-class _Activity:
-    name: str
-    scheduled: int
-    ended: int | None = None
-    outcome: str = ""
-    attempts: list[Attempted] = attrs.Factory(list)
-    due: dict[int, int] = attrs.Factory(dict)
+# -- the time of one activity ----------------------------------------------------------------------------
 
 
 def pieces(
@@ -340,78 +315,14 @@ def _gaps(lives: Iterable[tuple[int, int]], virtual: int) -> Iterator[tuple[int,
         yield at, virtual
 
 
-# -- reading lines --------------------------------------------------------------------------------------
-
-_FIRST: Final = {
-    b'{"wrot': "wrote", b'{"atte': "attempt", b'{"limi': "limits", b'{"late': "late", b'{"life': "life",
-    b'{"faul': "fault", b'{"ends': "ends", b'{"op":': "op",
-}  # fmt: skip
-_decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
-
-
-class _Reading:
-    """Collects what lines say; one method for each kind of line."""
-
-    def __init__(self) -> None:
-        self.activities: dict[tuple[str, int], _Activity] = {}
-        self.attempts: list[tuple[str, int, str, Attempted]] = []
-        self.begun: dict[str, int] = {}
-        self.over: dict[str, tuple[int, str]] = {}
-        self.lives: dict[str, tuple[int, int | None]] = {}
-        self.faults: dict[str, int] = {}
-        self.late_ns = 0
-        self.allowed: int | None = None
-        self.virtual = 0
-        self.whole = False
-
-    def wrote(self, line: dict[str, Any]) -> None:
-        name, at = line["wrote"], line["at"]
-        if line.get("begins"):
-            self.begun.setdefault(name, at)
-        for seq, activity in line.get("scheduled", ()):
-            self.activities[name, seq] = _Activity(activity, at)
-        for seq, number, due in line.get("again", ()):
-            if (name, seq) in self.activities:
-                self.activities[name, seq].due[number] = due
-        for seq, how in line.get("ended", ()):
-            if (name, seq) in self.activities:
-                found = self.activities[name, seq]
-                found.ended, found.outcome = at, how
-        if "over" in line:
-            self.over[name] = at, line["over"]
-
-    def attempt(self, line: dict[str, Any]) -> None:
-        made = Attempted(line["begins"], line["ends"], line["how"], line["attempt"])
-        self.virtual = max(self.virtual, made.ends)
-        self.attempts.append((line["workflow"], line["seq"], line["activity"], made))
-
-    def limits(self, line: dict[str, Any]) -> None:
-        self.allowed = line["limits"]["activities_max"]
-
-    def late(self, line: dict[str, Any]) -> None:
-        self.late_ns += line["late"]
-
-    def life(self, line: dict[str, Any]) -> None:
-        if "begins" in line:
-            self.lives[line["life"]] = line["at"], None
-        else:
-            self.lives[line["life"]] = self.lives.get(line["life"], (0, None))[0], line["at"]
-
-    def fault(self, line: dict[str, Any]) -> None:
-        self.faults[line["fault"]] = self.faults.get(line["fault"], 0) + 1
-
-    def op(self, _line: dict[str, Any]) -> None:
-        """Only its time counts."""
-
-    def ends(self, _line: dict[str, Any]) -> None:
-        self.whole = True
+# -- the whole -----------------------------------------------------------------------------------------------
 
 
 def report(lines: Iterable[bytes], *, source: str | None = None) -> Report:
     """Tell what a history says about capacity.
 
     Args:
-        lines: its lines, the header among them or not.
+        lines: its lines, the header among them or not; they are walked through once, and not kept.
         source: where they are from, for errors.
 
     Returns:
@@ -420,95 +331,99 @@ def report(lines: Iterable[bytes], *, source: str | None = None) -> Report:
     Raises:
         FormatError: a line is none of a world's history.
     """
-    reading = _Reading()
-    for number, text in enumerate(lines, 1):
-        kind = _FIRST.get(text[:6])
-        if kind is None:
-            continue
-        try:
-            line = _decode(text)
-            at = line.get("at", 0)
-            reading.virtual = max(reading.virtual, at)
-            getattr(reading, kind)(line)
-        except (msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
-            raise FormatError(
-                f"expected a line of a world's history that begins with {kind!r}, got {text[:80]!r}; save"
-                " the history again with `treadle sim run --history FILE`",
-                source=source,
-                line=number,
-            ) from error
-    return _told(reading)
+    return _told(read(lines, source=source))
 
 
-def _told(reading: _Reading) -> Report:
-    virtual, unseen = reading.virtual, 0
-    for workflow, seq, _, made in reading.attempts:
-        found = reading.activities.get((workflow, seq))
-        if found is None:
-            unseen += 1
-        else:
-            found.attempts.append(made)
+def _told(reading: Reading) -> Report:
+    virtual = reading.virtual
     lives = [(begins, virtual if ends is None else ends) for begins, ends in reading.lives.values()]
     away = Away(list(_gaps(lives, virtual)) if lives else ())
-    by_name: dict[str, list[_Activity]] = {}
-    for activity in reading.activities.values():
-        by_name.setdefault(activity.name, []).append(activity)
-    activities = tuple(_times(name, by_name[name], away) for name in sorted(by_name))
-    every = list(reading.activities.values())
-    begun, over = reading.begun, reading.over
-    ended_at = [at for at, _ in over.values()]
-    first = min(begun.values(), default=0)
+    tallies: dict[str, _Tally] = {}
+    for one in reading.activities():
+        if one.name not in tallies:
+            tallies[one.name] = _Tally()
+        tallies[one.name].add(one, away)
+    activities = tuple(tallies[name].times(name) for name in sorted(tallies))
+    begun = reading.begun()
+    first = min(begun, default=0)
+    ended = [at for at, _ in reading.over()]
     return Report(
         virtual,
         len(begun),
-        _counted(how for _, how in over.values()),
-        len(begun.keys() - over.keys()),
-        _per_hour(len(begun), max(begun.values(), default=0) - first),
-        _per_hour(len(over), max(ended_at, default=0) - first),
-        spread(over[name][0] - at for name, at in begun.items() if name in over),
+        _counted(how for _, how in reading.over()),
+        reading.unfinished(),
+        _per_hour(len(begun), max(begun, default=0) - first),
+        _per_hour(len(ended), max(ended, default=0) - first),
+        spread(reading.latencies()),
         activities,
-        spread(_latencies(every)),
-        spread(_queueing(every)),
+        spread(chain.from_iterable(one.latencies for one in tallies.values())),
+        spread(chain.from_iterable(one.queueings for one in tallies.values())),
         _sum(one.pieces for one in activities),
-        _at_once(reading, every),
+        _at_once(reading, tallies.values()),
         away.total,
         reading.late_ns,
         dict(sorted(reading.faults.items())),
-        unseen,
+        reading.unseen,
         reading.whole,
     )
 
 
-def _times(name: str, found: Sequence[_Activity], away: Away) -> ActivityTimes:
-    attempts = sum(len(one.attempts) for one in found)
-    return ActivityTimes(
-        name,
-        len(found),
-        _counted(one.outcome for one in found if one.ended is not None),
-        sum(one.ended is None for one in found),
-        attempts,
-        attempts - sum(bool(one.attempts) for one in found),
-        spread(_latencies(found)),
-        spread(_queueing(found)),
-        spread(made.ends - made.begins for one in found for made in one.attempts if made.how == "ok"),
-        _sum(
-            pieces(one.scheduled, one.ended, one.attempts, one.due, away)
-            for one in found
-            if one.ended is not None
-        ),
-    )
+def _column() -> array[int]:
+    return array("q")
 
 
-def _latencies(found: Iterable[_Activity]) -> Iterator[int]:
-    return (one.ended - one.scheduled for one in found if one.ended is not None)
+@attrs.define(slots=True)
+class _Tally:
+    """What became of the activities of one name, added up one after the other."""
 
+    scheduled: int = 0
+    unfinished: int = 0
+    attempts: int = 0
+    retries: int = 0
+    ended: dict[str, int] = attrs.Factory(dict)
+    latencies: array[int] = attrs.Factory(_column)
+    queueings: array[int] = attrs.Factory(_column)
+    running: array[int] = attrs.Factory(_column)
+    # Stretches in which one waited for its first attempt.
+    wait_begins: array[int] = attrs.Factory(_column)
+    wait_ends: array[int] = attrs.Factory(_column)
+    pieces: dict[str, int] = attrs.Factory(dict)
 
-def _first_begin(one: _Activity) -> int | None:
-    return min((made.begins for made in one.attempts), default=None)
+    def add(self, one: SeenActivity, away: Away) -> None:
+        """Add an activity."""
+        begins = one.first_begin
+        self.scheduled += 1
+        self.attempts += len(one.attempts)
+        self.retries += max(0, len(one.attempts) - 1)
+        self.running.extend(made.ends - made.begins for made in one.attempts if made.how == "ok")
+        if begins is not None:
+            self.queueings.append(max(0, begins - one.scheduled))
+        until = one.ended if begins is None else begins
+        if until is not None and until > one.scheduled:
+            self.wait_begins.append(one.scheduled)
+            self.wait_ends.append(until)
+        if one.ended is None:
+            self.unfinished += 1
+            return
+        self.ended[one.outcome] = self.ended.get(one.outcome, 0) + 1
+        self.latencies.append(one.ended - one.scheduled)
+        for cause, took in pieces(one.scheduled, one.ended, one.attempts, one.due, away).items():
+            self.pieces[cause] = self.pieces.get(cause, 0) + took
 
-
-def _queueing(found: Iterable[_Activity]) -> Iterator[int]:
-    return (max(0, begins - one.scheduled) for one in found if (begins := _first_begin(one)) is not None)
+    def times(self, name: str) -> ActivityTimes:
+        """Tell what became of them."""
+        return ActivityTimes(
+            name,
+            self.scheduled,
+            dict(sorted(self.ended.items())),
+            self.unfinished,
+            self.attempts,
+            self.retries,
+            spread(self.latencies),
+            spread(self.queueings),
+            spread(self.running),
+            {cause: self.pieces[cause] for cause in CAUSES if cause in self.pieces},
+        )
 
 
 def _counted(words: Iterable[str]) -> dict[str, int]:
@@ -533,21 +448,14 @@ def _per_hour(count: int, nanoseconds: int) -> float:
 # -- over time ------------------------------------------------------------------------------------------
 
 
-def _at_once(reading: _Reading, every: Iterable[_Activity]) -> AtOnce:
-    running = [(at, step) for *_, one in reading.attempts for at, step in ((one.begins, 1), (one.ends, -1))]
-    waiting = []
-    for one in every:
-        begins = _first_begin(one)
-        until = begins if begins is not None else one.ended
-        if until is not None and until > one.scheduled:
-            waiting += [(one.scheduled, 1), (until, -1)]
+def _at_once(reading: Reading, tallies: Collection[_Tally]) -> AtOnce:
     virtual = max(reading.virtual, 1)
     length = max(1, -(-virtual // STRETCHES_MAX))
     count = -(-virtual // length)
     ran, waited = _Levels(count, length), _Levels(count, length)
-    for at, step in sorted(running):
+    for at, step in _steps([reading.attempt_begins], [reading.attempt_ends]):
         ran.go(at, step)
-    for at, step in sorted(waiting):
+    for at, step in _steps([one.wait_begins for one in tallies], [one.wait_ends for one in tallies]):
         waited.go(at, step)
     ran.go(virtual, 0)
     waited.go(virtual, 0)
@@ -564,6 +472,12 @@ def _at_once(reading: _Reading, every: Iterable[_Activity]) -> AtOnce:
             )
         ),
     )
+
+
+def _steps(begins: Iterable[Iterable[int]], ends: Iterable[Iterable[int]]) -> Iterator[tuple[int, int]]:
+    """Give every beginning as a step up and every end as one down, in the order of time."""
+    down = ((at, -1) for at in sorted(chain.from_iterable(ends)))
+    return merge(down, ((at, 1) for at in sorted(chain.from_iterable(begins))))
 
 
 class _Levels:
