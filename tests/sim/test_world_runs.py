@@ -232,6 +232,13 @@ def test_a_history_that_was_cut_is_no_verdict(monkeypatch):
     assert not report(ran.lines).whole
 
 
+def test_a_follower_in_a_world_of_days_may_wait_for_a_look():
+    """There runtimes look for what others have written every ten seconds: no promise is broken by that."""
+    ran = world("logs", 0, faults={}, processes=3, duration_seconds=2 * 86_400)
+
+    assert () == ran.violations
+
+
 def test_a_world_that_never_ends_is_told_its_budget():
     async def for_ever(world):
         while True:

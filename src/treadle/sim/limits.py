@@ -13,6 +13,11 @@ from treadle.sim.plan import Plan
 LONG_SECONDS: Final = 12 * 3_600
 LONG_POLL_SECONDS: Final = 10
 """How often runtimes look for what others have written, in worlds that last longer than `LONG_SECONDS`."""
+POLLS_MAX: Final = 100_000
+"""How often they do so in one world, as far as `LONG_POLL_SECONDS_MAX` lets them: in one of months, looking
+would be most of what happens."""
+LONG_POLL_SECONDS_MAX: Final = 300
+"""How seldom they do so at most: nothing may be later than that for want of looking, however long a world."""
 
 
 def limits_of(plan: Plan, draws: Draws) -> RuntimeConfig:
@@ -28,7 +33,8 @@ def limits_of(plan: Plan, draws: Draws) -> RuntimeConfig:
     config = RuntimeConfig() if plan.limits == "usual" else draw_config(draws)
     if plan.duration_seconds > LONG_SECONDS:
         # Whoever polls takes decisions in every second of months in which nothing else happens.
-        config = attrs.evolve(config, poll_seconds=LONG_POLL_SECONDS, standby_seconds=LONG_POLL_SECONDS)
+        poll_seconds = min(max(LONG_POLL_SECONDS, plan.duration_seconds // POLLS_MAX), LONG_POLL_SECONDS_MAX)
+        config = attrs.evolve(config, poll_seconds=poll_seconds, standby_seconds=poll_seconds)
     return attrs.evolve(config, activities_max=plan.activities_max) if plan.activities_max else config
 
 
