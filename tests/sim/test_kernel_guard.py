@@ -101,8 +101,18 @@ async def raw_start(kernel):
         nursery.start_soon(child)  # here
 
 
+async def raw_system_task(kernel):
+    async def lives_on():
+        pass
+
+    await kernel.turn()
+    trio.lowlevel.spawn_system_task(lives_on)  # here
+    await kernel.turn()
+
+
 @pytest.mark.parametrize(
-    "program", [raw_event, raw_sleep, raw_checkpoint, raw_thread, raw_channel, raw_start]
+    "program",
+    [raw_event, raw_sleep, raw_checkpoint, raw_thread, raw_channel, raw_start, raw_system_task],
 )
 def test_whoever_goes_round_the_kernel_is_named_with_the_line(program):
     with pytest.raises(KernelViolationError) as caught:
@@ -112,6 +122,28 @@ def test_whoever_goes_round_the_kernel_is_named_with_the_line(program):
         caught.value
     ) or (f"test_kernel_guard.py:{line_of(program, '# here')} in waiter" in str(caught.value))
     assert program.__name__ in caught.value.violations[0]
+
+
+@pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning")
+def test_a_generator_that_is_left_open_is_closed_by_trio_and_breaks_nothing():
+    """Whoever is killed in the middle of one cannot close it."""
+    closed = []
+
+    async def numbers():
+        try:
+            yield 1
+        finally:
+            closed.append(True)
+
+    async def program(kernel):
+        async for _ in numbers():
+            break
+        for _ in range(3):
+            await kernel.turn()
+
+    run_in_world(program)
+
+    assert [True] == closed
 
 
 def test_raw_channel_between_many_tasks_is_reported():

@@ -17,6 +17,10 @@ VIOLATIONS_MAX: Final = 20
 """How many violations are named: the first ones tell, and a raw wait in a loop makes thousands."""
 
 
+_CLOSES_GENERATOR: Final = "close asyncgen "
+"""What Trio calls the task that closes a generator left open, as by whoever was killed inside it."""
+
+
 class KernelGuard(trio.abc.Instrument):
     """Watches a run and records every wait, wake-up and start that goes round the kernel.
 
@@ -35,13 +39,15 @@ class KernelGuard(trio.abc.Instrument):
         self._kernel = kernel
 
     def task_spawned(self, task: Task) -> None:
-        """Record a child of one of the world's tasks that was not started by the kernel.
+        """Record a task that was started in the world, and not by the kernel.
 
         Args:
             task: the new task.
         """
-        parent = task.parent_nursery.parent_task if task.parent_nursery else None
-        if parent in self._kernel._tickets and not self._kernel._spawning:
+        # Trio's own tasks are there before the world's first one; any other has the kernel's word, a system
+        # task too, which has no parent here and would live on when everybody else's life is over.
+        kernel = self._kernel
+        if kernel._tickets and not kernel._spawning and not task.name.startswith(_CLOSES_GENERATOR):
             self._record(f"{task.name} was started round the kernel at {describe_caller()}")
 
     def after_task_step(self, task: Task) -> None:

@@ -175,7 +175,7 @@ class LifeKernel(WorldKernel):
         Raises:
             SeveredError: the caller's life is over.
         """
-        _check()
+        ensure_alive()
         await super().turn()
 
     async def shielded_turn(self) -> None:
@@ -184,7 +184,7 @@ class LifeKernel(WorldKernel):
         Raises:
             SeveredError: the caller's life is over.
         """
-        _check()
+        ensure_alive()
         await super().shielded_turn()
 
     async def checkpoint_if_cancelled(self) -> None:
@@ -193,7 +193,7 @@ class LifeKernel(WorldKernel):
         Raises:
             SeveredError: the caller's life is over: what it was about to do has no effect.
         """
-        _check()
+        ensure_alive()
         await super().checkpoint_if_cancelled()
 
     def wake_with(self, task: Task, result: outcome.Outcome[Any]) -> None:
@@ -220,7 +220,7 @@ class LifeKernel(WorldKernel):
             return await super()._wait(task, cancelled)
         finally:
             del life.waiting[task], self._lives[task]
-            _check()
+            ensure_alive()
 
     def _make_ready(self, task: Task, result: outcome.Outcome[Any]) -> None:
         super()._make_ready(task, result)
@@ -240,7 +240,12 @@ def _is_over() -> bool:
     return life is not None and life.severed
 
 
-def _check() -> None:
+def ensure_alive() -> None:
+    """Let a dead life do nothing; for whatever lies outside it and can be reached without a wait.
+
+    Raises:
+        SeveredError: the caller's life is over.
+    """
     if _is_over():
         raise SeveredError
 

@@ -23,7 +23,7 @@ from treadle.sim.draws import Draws
 from treadle.sim.faulty_store import FaultyStore, SharedFaultyStore
 from treadle.sim.history import Recorder
 from treadle.sim.limits import limits_of
-from treadle.sim.lives import Life, LifeKernel, SeveredError, inside, survive
+from treadle.sim.lives import Life, LifeKernel, SeveredError, ensure_alive, inside, survive
 from treadle.sim.observing import Observer, observed
 from treadle.sim.places import Place
 from treadle.sim.plan import Plan
@@ -65,7 +65,9 @@ def current_world() -> World:
 
     Raises:
         UsageError: outside any world.
+        SeveredError: the process that asks was killed; what its code still cleans up, nobody sees.
     """
+    ensure_alive()
     try:
         return _world.get()
     except LookupError:
@@ -132,9 +134,7 @@ class World:
         config: the limits of its runtimes.
         calm: whether faults have ended.
         broken: what happened that must not, in words.
-        workload: what clients do here, for models of activities to look at.
         faults_made: name of a fault -> how often it has happened.
-        notes: for models of activities, which have no other place that belongs to their world.
     """
 
     def __init__(
@@ -157,9 +157,9 @@ class World:
         self.recorder = recorder
         self.calm = False
         self.broken: list[str] = []
-        self.workload: Any = None
         self.faults_made: dict[str, int] = {}
-        self.notes: dict[str, Any] = {}
+        self._workload: Any = None
+        self._notes: dict[str, Any] = {}
         self._fences = Observer(self.broken, recorder, self.now_ns)
         self.processes = [Process(number) for number in range(plan.processes)]
         self._workflows = tuple(workflows)
@@ -182,6 +182,25 @@ class World:
         self._stores: dict[Life, Store | None] = {}
         self._nursery: trio.Nursery | None = None
 
+    # Python's clean-up runs on in a process that was killed, and must not reach what would outlive it.
+
+    @property
+    def workload(self) -> Any:
+        """What clients do here, for models of activities to look at."""
+        ensure_alive()
+        return self._workload
+
+    @workload.setter
+    def workload(self, workload: Any) -> None:
+        ensure_alive()
+        self._workload = workload
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """For models of activities, which have no other place that belongs to their world."""
+        ensure_alive()
+        return self._notes
+
     def draws(self, name: str) -> Draws:
         """Give a stream of chance.
 
@@ -201,7 +220,11 @@ class World:
 
         Returns:
             The stream.
+
+        Raises:
+            SeveredError: the process that asks was killed.
         """
+        ensure_alive()
         if name not in self._streams:
             self._streams[name] = self.draws(name)
         return self._streams[name]
@@ -212,7 +235,11 @@ class World:
         Args:
             fault: its name.
             place: where.
+
+        Raises:
+            SeveredError: the process that asks was killed.
         """
+        ensure_alive()
         self.faults_made[fault] = self.faults_made.get(fault, 0) + 1
         self.recorder.write(
             {"fault": fault, "place": place, "moment": self.recorder.now(), "at": self.now_ns()}
@@ -224,7 +251,11 @@ class World:
         Args:
             what: what has happened; deterministic, as everything in a history.
             **facts: more of it.
+
+        Raises:
+            SeveredError: the process that asks was killed.
         """
+        ensure_alive()
         self.recorder.write({"note": what, "moment": self.recorder.now(), "at": self.now_ns(), **facts})
 
     def now_ns(self) -> int:

@@ -82,3 +82,13 @@ async def parent(order_id: str) -> str:
 @workflow.define
 async def fails() -> str:
     raise ValueError("no")
+
+
+@activity.define(retry=activity.Retry(initial_seconds=1, backoff=2, attempts=3))
+async def three_times() -> None:
+    raise NotImplementedError
+
+
+@workflow.define
+async def asks_thrice() -> None:
+    await workflow.activity(three_times)

@@ -9,7 +9,7 @@ import pytest
 import trio
 from hypothesis import HealthCheck, Phase, find, given, settings
 
-from treadle import TreadleError, UsageError, WorkflowFailedError
+from treadle import TreadleError, UsageError, WorkflowFailedError, activity
 from treadle.sim import FAULTS, current_world, stand_in
 from treadle.testing import (
     Conditions,
@@ -181,6 +181,68 @@ def test_models_are_values_exceptions_functions_and_times():
     sold_out = {parcels.reserve: ValueError("sold out"), parcels.charge: "", parcels.ship: ""}
     with pytest.raises(WorkflowFailedError, match="sold out"):
         _ = simulate(parcels.order, "o-1", 5, activities=sold_out).result
+
+
+class NamedOnlyError(Exception):
+    def __init__(self, *, code):
+        super().__init__(f"code {code}")
+
+
+@pytest.mark.parametrize(
+    "inside", [lambda model: model, lambda model: lasting(1, model)], ids=["", "lasting"]
+)
+@pytest.mark.parametrize(
+    ("model", "attempts", "says"),
+    [
+        (activity.ApplicationError("declined", non_retryable=True), 1, "ApplicationError: declined"),
+        (NamedOnlyError(code=3), 3, "NamedOnlyError: code 3"),
+        (OSError(2, "no such van"), 3, "FileNotFoundError: .*no such van"),
+    ],
+    ids=["not retried", "named only", "os"],
+)
+def test_an_exception_as_a_model_says_all_it_was_made_with(model, attempts, says, inside):
+    """A declined card is not tried again in a world either; no attempt's traceback stays on the model."""
+    simulated = simulate(parcels.asks_thrice, activities={parcels.three_times: inside(model)})
+
+    assert re.search(f"after {attempts} attempts?: {says}", str(simulated.error))
+    assert model.__traceback__ is None or isinstance(model, NamedOnlyError)
+
+
+async def cleans_up_by_its_world(_order_id: str, _cents: int) -> str:
+    world = current_world()
+    try:
+        await stand_in(200)
+    finally:
+        world.note("given back")
+        world.notes["given back"] = world.notes.get("given back", 0) + 1
+    return "paid"
+
+
+async def cleans_up_by_another_name(_order_id: str, _cents: int) -> str:
+    try:
+        await stand_in(200)
+    finally:
+        notes = current_world().notes
+        notes["given back"] = notes.get("given back", 0) + 1
+        current_world().workload.given_back = True
+        current_world().note("given back")
+    return "paid"
+
+
+@pytest.mark.parametrize("model", [cleans_up_by_its_world, cleans_up_by_another_name])
+def test_what_a_killed_process_cleans_up_nobody_sees(model):
+    """Python's finally runs on in what was killed; kill -9 gives nothing back."""
+    attempts_cut = 0
+    for seed in range(10):
+        simulated = an_order(model, Conditions(seed=seed, faults=("crash=1000000",)))
+        lines = simulated.run.lines
+        ends = [line for line in lines if b'"activity":"charge"' in line]
+        cut = [line for line in ends if b'"how":"lost"' in line]
+        attempts_cut += len(cut)
+
+        assert simulated.notes["given back"] == len(ends) - len(cut)
+        assert len(ends) - len(cut) == sum(line.startswith(b'{"note":"given back"') for line in lines)
+    assert attempts_cut
 
 
 def test_one_that_was_begun_and_has_ended_before_it_was_asked_again_has_its_result():

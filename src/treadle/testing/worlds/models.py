@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -115,11 +116,20 @@ def _lasting(seconds: float, act: Callable[..., Awaitable[Any]]) -> Callable[...
 
 async def _do(model: Any, args: Iterable[Any], kwargs: Mapping[str, Any]) -> Any:
     if isinstance(model, BaseException):
-        # A new one each time: one object raised by many attempts would carry all their tracebacks.
-        raise type(model)(*model.args)
+        raise _anew(model)
     if isinstance(model, type) and issubclass(model, BaseException):
         raise model
     if not callable(model):
         return model
     value = model(*args, **kwargs)
     return await value if inspect.isawaitable(value) else value
+
+
+def _anew(error: BaseException) -> BaseException:
+    """Copy an exception with all it says: raised by many attempts, one would carry all their tracebacks."""
+    try:
+        copied: BaseException = copy.copy(error)
+    except TypeError:
+        # Its class takes other arguments than an exception keeps, so that no copy can be made.
+        return error.with_traceback(None)
+    return copied
