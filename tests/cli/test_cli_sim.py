@@ -106,6 +106,17 @@ def test_a_world_is_run_and_every_promise_told(treadle, workload):
     assert not list(Path.cwd().iterdir())
 
 
+@pytest.mark.parametrize(
+    ("command", "more"), [("run", ()), ("soak", ("--seeds", "1")), ("replay", ()), ("report", ())]
+)
+@pytest.mark.parametrize("option", ["--builtin", "--workload"])
+def test_a_workload_may_be_given_by_an_option(treadle, command, more, option):
+    seed = ("--first", "3") if command == "soak" else ("--seed", "3")
+    ran = treadle("sim", command, *seed, option, "logs", *more, *SMALL, "-o", "json")
+
+    assert (ran.code, ran.json["workload"]) == (0, "logs")
+
+
 def test_a_table_tells_promise_what_was_checked_and_violations(treadle):
     out = treadle("sim", "run", "--seed", "3", *SMALL).out
 
@@ -220,6 +231,10 @@ def test_every_world_begins_anew(treadle):
         (("run", "--clients", "1.5"), 2, "expected a whole number such as 42, got '1.5'"),
         (("run", "--duration", "1e3"), 2, "expected a whole number such as 42, got '1e3'"),
         (("run", "lgs"), 2, "no workload is called 'lgs'; did you mean 'logs'?"),
+        (("run", "--builtin", "lgs"), 2, "no workload is called 'lgs'; did you mean 'logs'?"),
+        (("run", "--builtin"), 2, "parameter --builtin requires an argument"),
+        (("run", "logs", "--builtin", "workflows"), 2, "A world has one workload; leave one of them out."),
+        (("report", "logs", "--workload", "workflows"), 2, "A world has one workload"),
         (("run", "nowhere:Load"), 3, "no module 'nowhere' in this folder"),
         (("run", "mine:"), 2, "a workload of your own is named as MODULE:name"),
         (("run", "mine:Fin"), 3, "module 'mine' holds nothing named 'Fin'; did you mean 'Fine'?"),

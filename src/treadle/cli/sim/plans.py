@@ -18,10 +18,31 @@ from treadle.sim.workloads import WORKLOADS
 OWN: Final = "own"
 """What a plan calls a workload that is the user's: its place stands beside it."""
 
+
+WORKLOAD_NAMES: Final = ("--workload", "--builtin")
+"""What a workload may be given by besides its place."""
+
+
+def one_workload(_type: type, given: object) -> None:
+    """Refuse a workload that is given by its place and by an option: cyclopts hands over both, in a list.
+
+    Args:
+        given: one name, or several.
+
+    Raises:
+        ValueError: there are several; cyclopts words it.
+    """
+    if not isinstance(given, str):
+        raise ValueError("A world has one workload; leave one of them out.")  # noqa: TRY004  # cyclopts' own
+
+
 WorkloadArgument = Annotated[
     str,
     Parameter(
-        help=f"{', '.join(WORKLOADS)}, or MODULE:name of your own workload.", allow_leading_hyphen=False
+        name=WORKLOAD_NAMES,
+        validator=one_workload,
+        help=f"{', '.join(WORKLOADS)}, or MODULE:name of your own workload.",
+        allow_leading_hyphen=False,
     ),
 ]
 

@@ -16,7 +16,7 @@ from treadle.cli.options import WHOLE, OutputOption
 from treadle.cli.output import counted, show_facts
 from treadle.cli.sim.histories import load
 from treadle.cli.sim.own import maker
-from treadle.cli.sim.plans import PlanOptions
+from treadle.cli.sim.plans import WORKLOAD_NAMES, PlanOptions, one_workload
 from treadle.cli.sim.worlds import again_of, keep_history, tell_violations, timed, virtual
 from treadle.sim.plotting import draw, picture_kind
 from treadle.sim.reporting import NANOSECONDS, ActivityTimes, Report, Spread
@@ -38,7 +38,10 @@ _SEED_MAX: Final = 2**32
 
 
 def report(
-    target: Annotated[str, Parameter(show_default=True, allow_leading_hyphen=False)] = "workflows",
+    target: Annotated[
+        str,
+        Parameter(name=WORKLOAD_NAMES, validator=one_workload, show_default=True, allow_leading_hyphen=False),
+    ] = "workflows",
     /,
     *,
     seed: Annotated[int | None, WHOLE, Parameter(show_default=False)] = None,
