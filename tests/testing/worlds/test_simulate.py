@@ -8,6 +8,7 @@ import parcels
 import pytest
 import trio
 from hypothesis import HealthCheck, Phase, find, given, settings
+from hypothesis import seed as hypothesis_seed
 
 from treadle import TreadleError, UsageError, WorkflowFailedError, activity
 from treadle.sim import FAULTS, current_world, stand_in
@@ -96,6 +97,28 @@ def test_a_bug_that_only_a_crash_shows_is_found_and_shrunk_to_the_crash():
     assert not crashed(Conditions(seed=world.seed))
     # What is printed is what shows it again.
     assert crashed(eval(repr(world)))  # noqa: S307  # a repr of ours
+
+
+def drawn_worlds(number):
+    """A hundred of them, as one run of hypothesis draws them."""
+    worlds = []
+
+    @hypothesis_seed(number)
+    @settings(QUICK, max_examples=100, derandomize=False)
+    @given(world=any_world())
+    def draw(world):
+        worlds.append(world)
+
+    draw()
+    return worlds
+
+
+def test_a_hundred_worlds_have_most_of_the_early_crashes():
+    """Drawn evenly, a bug that one of them shows was missed by five runs of hypothesis in six."""
+    drawn = [drawn_worlds(number) for number in range(3)]
+    early = [{world.crash for world in worlds if world.crash and world.crash[0] <= 6} for worlds in drawn]
+
+    assert sum(map(len, early)) > 3 * 6
 
 
 def test_a_bug_of_the_schedule_is_found_without_any_crash():
