@@ -82,7 +82,9 @@ class Attempting:
                 bytes(record.args),
                 options,
                 pending.scheduled_ns,
-                pending.next_due_ns or pending.scheduled_ns,
+                # A first attempt is due when it was asked for, whatever the clock says: workflow time never
+                # goes back, so that after a clock was set back it lies ahead of the wall's.
+                pending.next_due_ns or 0,
                 details_known=not failed and not instance.recovering,
                 lost=pending.attempts_lost,
             )
