@@ -53,6 +53,11 @@ def simulated(name: str, call: Callable[[], Any]) -> None:
     CASES[name] = case
 
 
+def reads_a_price_list() -> str:
+    """A model that opens a file in the middle of a world."""
+    return Path(__file__).read_text(encoding="utf-8")
+
+
 MODELS = {charge: "paid"}
 simulated("world-model-missing", lambda: simulate(pay))
 simulated("world-model-unused", lambda: simulate(pay, activities={**MODELS, refund: None}))
@@ -60,6 +65,7 @@ simulated("world-model-name", lambda: simulate(pay, activities={"charge": "paid"
 simulated("world-model-script", lambda: simulate(pay, activities={charge: returns("paid")}))
 simulated("world-child-missing", lambda: simulate(order, activities=MODELS))
 simulated("world-crash", lambda: simulate(pay, activities=MODELS, crash=(3, "during")))  # type: ignore[arg-type]
+simulated("world-real-io", lambda: simulate(pay, activities={charge: reads_a_price_list}))
 simulated("world-said-twice", lambda: simulate(pay, activities=MODELS, world=Conditions(), seed=3))
 
 

@@ -1,4 +1,4 @@
-"""Running a program in a world, and a guard that names whoever waits outside its kernel."""
+"""Running a program in a world, and a guard that names whoever waits outside its kernel, or does real I/O."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import trio
 from trio.lowlevel import Task
 
 from treadle.sim.frames import describe_caller, describe_task, leaves_nursery
+from treadle.sim.real_io import leave_real_io, watch_real_io
 from treadle.sim.world_kernel import KernelViolationError, WorldKernel
 
 T = TypeVar("T")
@@ -22,10 +23,12 @@ _CLOSES_GENERATOR: Final = "close asyncgen "
 
 
 class KernelGuard(trio.abc.Instrument):
-    """Watches a run and records every wait, wake-up and start that goes round the kernel.
+    """Watches a run and records every wait, wake-up and start that goes round the kernel, and all real I/O.
 
     Each of them would make two tasks runnable at once, and then Trio's coin, not the seed, decides who
-    goes first. Leaving a nursery is allowed: a parent is woken by its last child's end alone.
+    goes first. Leaving a nursery is allowed: a parent is woken by its last child's end alone. Real I/O, of
+    which `treadle.sim.real_io` says what it is, raises where it is called, and ends the run at once, since
+    whoever calls it may take the error for one of the outer world's and try again.
 
     Args:
         kernel: the kernel all waits must belong to.
@@ -37,6 +40,19 @@ class KernelGuard(trio.abc.Instrument):
     def __init__(self, kernel: WorldKernel) -> None:
         self.violations: list[str] = []
         self._kernel = kernel
+
+    def before_run(self) -> None:
+        """Begin to watch for real I/O."""
+        watch_real_io(self._refuse)
+
+    def after_run(self) -> None:
+        """Let the thread do as it likes again."""
+        leave_real_io()
+
+    def _refuse(self, violation: str) -> KernelViolationError:
+        self._record(violation)
+        self._kernel.give_up(violation)
+        return violation_error([violation])
 
     def task_spawned(self, task: Task) -> None:
         """Record a task that was started in the world, and not by the kernel.
@@ -81,14 +97,14 @@ def run_in_world(async_fn: Callable[..., Awaitable[T]], *args: Any, seed: int = 
         async_fn: the program; it is called with the `WorldKernel` and `args`.
         *args: handed to it.
         seed: decides every choice; the same seed gives the same run.
-        guard: fail when anything went round the kernel.
+        guard: fail when anything went round the kernel, or did real I/O.
 
     Returns:
         What the program returns.
 
     Raises:
-        KernelViolationError: something waited, woke or started a task outside the kernel; each is named
-            with task and line.
+        KernelViolationError: something waited, woke or started a task outside the kernel, or did real I/O;
+            each is named with its line.
         KernelDeadlockError: every task waited and nothing could wake one; each is named with its line.
     """
     kernel = WorldKernel(seed)
@@ -116,8 +132,9 @@ def violation_error(violations: list[str]) -> KernelViolationError:
         The error to raise.
     """
     return KernelViolationError(
-        f"expected every wait to be the kernel's, got {len(violations)} that are not: "
+        f"expected every wait to be the kernel's and no real I/O in a world, got {len(violations)} that"
+        f" {'is' if len(violations) == 1 else 'are'} otherwise: "
         + "; ".join(violations)
-        + "; use the kernel handed down",
+        + "; use the kernel handed down, and a model for what is outside",
         violations=tuple(violations),
     )

@@ -86,7 +86,8 @@ def run_world(
         seed: decides everything the plan leaves open.
         plan: the rest.
         own: a workload to take instead of the plan's.
-        guard: name every wait that goes round the kernel; without it a world is a little faster.
+        guard: name every wait that goes round the kernel, and refuse real I/O; without it a world is a
+            little faster.
         watch: given the world before it begins, for whoever shows how far it is.
         forced: decision -> place in the queue; all others take the first. None lets the seed choose.
         decided: with `forced`, told of each decision before it is taken: its number, how many are ready,
@@ -97,7 +98,8 @@ def run_world(
 
     Raises:
         UsageError: the plan asks for what is not there, or the seed is none.
-        KernelViolationError: something waited outside the kernel: the seed would mean nothing.
+        KernelViolationError: something waited outside the kernel, or did real I/O: the seed would mean
+            nothing.
     """
     if type(seed) is not int or not 0 <= seed <= SEED_MAX:
         raise UsageError(f"a seed is a whole number, 0 to {SEED_MAX}, got {seed!r}")

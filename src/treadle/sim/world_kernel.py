@@ -161,10 +161,10 @@ class WorldKernel(trio.abc.Clock):
         self.decisions += 1
         self._instant_decisions += 1
         reschedule(task, result)
-        if self.decisions > self.decisions_max and self._deadlock is None:
-            self._give_up(f"it takes more than {self.decisions_max:,} decisions; let it do less")
-        if self._instant_decisions > INSTANT_DECISIONS_MAX and self._deadlock is None:
-            self._give_up(f"{task.name} and others take turns and time cannot pass; let them sleep")
+        if self.decisions > self.decisions_max:
+            self.give_up(f"it takes more than {self.decisions_max:,} decisions; let it do less")
+        if self._instant_decisions > INSTANT_DECISIONS_MAX:
+            self.give_up(f"{task.name} and others take turns and time cannot pass; let them sleep")
 
     def _forced_place(self, forced: Mapping[int, int]) -> int:
         number, waiting = self.decisions + 1, len(self._queue)
@@ -177,15 +177,21 @@ class WorldKernel(trio.abc.Clock):
         if self._deadlock is None:
             waiting = sorted((self._tickets[task], describe_task(task)) for task in self._parked)
             told = "; ".join(text for _, text in waiting) or "none of them through the kernel"
-            self._give_up(f"every task waits and nothing can wake one: {told}")
+            self.give_up(f"every task waits and nothing can wake one: {told}")
             return 0.0
         if self._stuck_loops > STUCK_GRACE_LOOPS_MAX:
             raise KernelDeadlockError(self._deadlock)
         return _STUCK_GRACE_SECONDS
 
-    def _give_up(self, why: str) -> None:
-        self._deadlock = f"seed {self._seed}: {why}"
-        self._scope.cancel()
+    def give_up(self, why: str) -> None:
+        """End the run: everything in it is cancelled.
+
+        Args:
+            why: told by the error that ends it, unless it has given up before.
+        """
+        if self._deadlock is None:
+            self._deadlock = f"seed {self._seed}: {why}"
+            self._scope.cancel()
 
     # -- the kernel --
 

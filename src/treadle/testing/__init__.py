@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from treadle.kernel import InlineKernel
 from treadle.sim.kernel_guard import KernelGuard, run_in_world
+from treadle.sim.real_io import allow_real_io
 from treadle.sim.world_kernel import KernelDeadlockError, KernelViolationError, WorldKernel
 from treadle.testing.batches import LogWriter, chained
 from treadle.testing.store_conformance import StoreCheck, check_name, store_checks
@@ -84,6 +85,7 @@ __all__ = [
     "UpdateAt",
     "UrlFactory",
     "WorldKernel",
+    "allow_real_io",
     "any_world",
     "assert_deterministic",
     "attempts",

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import builtins
 import datetime as dt
-import gc
 import io
 import os
 import random
@@ -20,23 +19,21 @@ import secrets
 import socket
 import subprocess
 import sys
-import sysconfig
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, Final
 
 import attrs
 
-from treadle import engine
 from treadle.engine import commands
 from treadle.engine.api.host import READING
 from treadle.engine.driver.tasks import RUNNING
 from treadle.errors import UsageError
+from treadle.sim.blame import users_frame
 
 _CLOCK: Final = "workflow.now() or workflow.time_ns()"
 _CHANCE: Final = "workflow.random(), workflow.uuid4() or workflow.side_effect()"
@@ -53,13 +50,6 @@ _WORLD_NAMES = (
     "open", "system", "fork", "forkpty", "posix_spawn", "posix_spawnp", "listdir", "scandir", "stat", "lstat",
     "getpid", "getaddrinfo", "gethostbyname", "input",
 )  # fmt: skip
-
-_TRUSTED = frozenset(
-    {"logging", "importlib", "_frozen_importlib", "_frozen_importlib_external", "warnings", "traceback",
-     "linecache", "weakref", "zipimport"}
-)  # fmt: skip
-"""Whose calls say nothing about the workflow: a log record has a time, an import reads a file, and what
-Python finalises it finalises wherever it happens to be."""
 
 
 class EntropyError(UsageError):
@@ -211,40 +201,11 @@ def _builtin(function: Any) -> tuple[str, str] | None:
 
 # -- whose line it is ----------------------------------------------------------------------------------
 
-_STDLIB: Final = tuple(
-    {str(Path(sysconfig.get_path(name)).resolve()) for name in ("stdlib", "platstdlib")}
-    | {sysconfig.get_path("stdlib"), str(Path(os.__file__).parent), "<frozen"}
-)
-_OURS: Final = str(Path(engine.__file__).parent.parent)
-_SIDE_EFFECT: Final = commands._drawn.__code__
+_SIDE_EFFECT: Final = frozenset({commands._drawn.__code__})
+"""What runs a side effect, which may do all this."""
 
 
 def _place(frame: FrameType | None) -> str | None:
     """Name the line of the user's that has led to a call, or None when nobody is to blame."""
-    found: FrameType | None = None
-    library: FrameType | None = None
-    collecting = _codes_of_collector()
-    while frame is not None:
-        filename = frame.f_code.co_filename
-        if frame.f_code in collecting or frame.f_code.co_name == "__del__":
-            return None
-        if filename.startswith(_OURS):
-            # Whoever runs the code: the scheduler, or a side effect, which may do all this.
-            if frame.f_code is _SIDE_EFFECT:
-                return None
-            break
-        if frame.f_globals.get("__name__", "").partition(".")[0] in _TRUSTED:
-            return None
-        if found is None and not filename.startswith(_STDLIB):
-            found = None if "site-packages" in filename else frame
-            library = library or frame
-        frame = frame.f_back
-    # A package of workflows may itself be installed among the libraries.
-    found = found or library
+    found = users_frame(frame, may=_SIDE_EFFECT)
     return None if found is None else f"{found.f_code.co_filename}:{found.f_lineno}"
-
-
-def _codes_of_collector() -> set[CodeType]:
-    """What the garbage collector calls, on top of whatever code it has interrupted (hypothesis times it)."""
-    codes = (getattr(getattr(callback, "__func__", callback), "__code__", None) for callback in gc.callbacks)
-    return {code for code in codes if code is not None}

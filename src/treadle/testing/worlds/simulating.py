@@ -66,7 +66,8 @@ def simulate(
         UsageError: an argument is not what its word says, an activity has no model, or a model stands for an
             activity that the workflow cannot call.
         WorkflowHeldError: the workflow is held; the message tells why.
-        KernelViolationError: a model waits for the real world, or round the kernel; its line is named.
+        KernelViolationError: a model or workflow code does real I/O, or waits round the kernel; its line is
+            named.
         SimulationFailedError: it has not ended, or a promise was broken.
         TreadleError: the workflow could not be started with these arguments.
     """
