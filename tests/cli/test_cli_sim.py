@@ -6,13 +6,14 @@ import json
 import shlex
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
 from treadle.cli.sim.plans import PlanOptions, reproducing
 from treadle.cli.sim.soak import Seeds
-from treadle.cli.sim.worlds import virtual
+from treadle.cli.sim.worlds import _picture, virtual
 from treadle.errors import UsageError
 from treadle.sim import FAULTS, Plan, fault_rates
 from treadle.sim.running import SEED_MAX
@@ -444,7 +445,28 @@ def test_progress_is_shown_where_somebody_watches(treadle, monkeypatch):
 
     assert "seed 3" in ran.err
     assert " decisions  virtual " in ran.err
+    assert " of 0:01:00" in ran.err
     assert ran.json["ok"]
+
+
+def test_progress_tells_how_much_of_the_time_is_over_and_how_many_logs_are_checked():
+    """A world of months takes minutes, and its checks one of them."""
+    kernel = SimpleNamespace(decisions=1_234, current_time=lambda: 90_000.0)
+    world = SimpleNamespace(
+        kernel=kernel,
+        plan=Plan(duration_seconds=180_000),
+        faults_made={"crash": 1, "pause": 2},
+        logs_checked=0,
+        logs_to_check=0,
+    )
+    lived = "seed 7  1,234 decisions  virtual 1 day 1:00:00 of 2 days 2:00:00  3 faults"
+
+    assert "seed 7" == _picture(7, [])
+    assert lived == _picture(7, [world])
+
+    world.logs_checked, world.logs_to_check = 1_000, 2_500
+
+    assert f"{lived}  checked 1,000 of 2,500 logs" == _picture(7, [world])
 
 
 @pytest.mark.parametrize(

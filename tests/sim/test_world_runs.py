@@ -18,6 +18,7 @@ from treadle.sim import (
     current_world,
     fault_rates,
     history,
+    limits,
     run_world,
 )
 from treadle.sim.reporting import report
@@ -235,6 +236,14 @@ def test_a_history_that_was_cut_is_no_verdict(monkeypatch):
 def test_a_follower_in_a_world_of_days_may_wait_for_a_look():
     """There runtimes look for what others have written every ten seconds: no promise is broken by that."""
     ran = world("logs", 0, faults={}, processes=3, duration_seconds=2 * 86_400)
+
+    assert () == ran.violations
+
+
+def test_followers_go_on_until_every_runtime_has_looked_once_more(monkeypatch):
+    """However seldom they look: what was written last is missed by nobody."""
+    monkeypatch.setattr(limits, "POLLS_MAX", 288)
+    ran = world("logs", 0, faults={}, workflows=1, processes=3, operations=3, duration_seconds=86_400)
 
     assert () == ran.violations
 

@@ -135,6 +135,8 @@ class World:
         calm: whether faults have ended.
         broken: what happened that must not, in words.
         faults_made: name of a fault -> how often it has happened.
+        logs_checked: how many logs the workload's check has looked at, for whoever shows how far it is.
+        logs_to_check: how many there are; 0 before it begins.
     """
 
     def __init__(
@@ -160,6 +162,7 @@ class World:
         self.faults_made: dict[str, int] = {}
         self._workload: Any = None
         self._notes: dict[str, Any] = {}
+        self.logs_checked = self.logs_to_check = 0
         self._fences = Observer(self.broken, recorder, self.now_ns)
         self.processes = [Process(number) for number in range(plan.processes)]
         self._workflows = tuple(workflows)

@@ -100,10 +100,11 @@ def _picture(seed: int, worlds: list[World]) -> str:
     if not worlds:
         return f"seed {seed}"
     world = worlds[0]
+    checking = f"  checked {world.logs_checked:,} of {counted(world.logs_to_check, 'log')}"
     return (
         f"seed {seed}  {counted(world.kernel.decisions, 'decision')}"
-        f"  virtual {virtual(world.kernel.current_time())}"
-        f"  {counted(sum(list(world.faults_made.values())), 'fault')}"
+        f"  virtual {virtual(world.kernel.current_time())} of {virtual(world.plan.duration_seconds)}"
+        f"  {counted(sum(list(world.faults_made.values())), 'fault')}" + checking * bool(world.logs_to_check)
     )
 
 

@@ -303,7 +303,9 @@ class Generated:
         late_ns_max = None if "clock_jump" in world.plan.faults else LATE_SECONDS_MAX * _NANOSECONDS
         if world.plan.is_calm:
             late_ns_max = LATE_WITHOUT_FAULTS_SECONDS_MAX * _NANOSECONDS
-        for name in names:
+        world.logs_to_check = len(names)
+        for number, name in enumerate(names):
+            world.logs_checked = number
             # One log at a time, and its children's: those of a long world would not fit beside it.
             events = await whole_log(store, name)
             logs: dict[str, Sequence[WorkflowEvent]] = {

@@ -44,6 +44,8 @@ ANSWER_SECONDS_MAX: Final = 600
 FOLLOWED_SECONDS_MAX: Final = 2
 """How late a follower may be without faults: some looks at what other processes have written; one look and a
 second where runtimes look more seldom, as in worlds of days."""
+LAST_LOOK_SECONDS: Final = 30
+"""How long followers go on when clients have ended, at least."""
 _MILLE: Final = 1_000
 _NANOSECONDS: Final = 1_000_000_000
 
@@ -512,7 +514,7 @@ class Logs:
                     world.kernel.spawn(clients, client.live)
             world.be_calm()
             # The last events are found by the next poll.
-            await world.kernel.sleep(30)
+            await world.kernel.sleep(max(LAST_LOOK_SECONDS, 3 * world.config.poll_seconds))
             nursery.cancel_scope.cancel()
 
     async def check(self, world: World, store: Store) -> list[Violation]:
@@ -528,7 +530,9 @@ class Logs:
         told = sorted((one for client in self.made for one in client.told), key=lambda one: one.begin)
         violations = [lie for client in self.made for lie in client.lies]
         logs: dict[str, list[str]] = {}
+        world.logs_to_check = world.plan.workflows
         for number in range(world.plan.workflows):
+            world.logs_checked = number
             name = WorkflowId(f"w{number}")
             events = await whole_log(store, name)
             (head,) = await store.heads([name])
