@@ -56,7 +56,7 @@ COMMANDS = (
         ("workflow", name)
         for name in ("cancel", "terminate", "result", "describe", "stack", "patches", "resume")
     ),
-    *(("sim", name) for name in ("run", "soak", "replay", "faults")),
+    *(("sim", name) for name in ("run", "soak", "crash", "search", "shrink", "replay", "report", "faults")),
 )
 
 
@@ -315,7 +315,13 @@ def _whole_options() -> list[tuple[str, str]]:
 @pytest.mark.parametrize("text", ["1.5", "2.0", "0x10", "1e3", "1_0", "three", "9" * 5_000])
 @pytest.mark.parametrize(("command", "option"), _whole_options())
 def test_a_whole_number_is_never_guessed_from_something_else(treadle, command, option, text):
-    needed = {"log append": ("x", "custom"), "log read": ("x",), "log tail": ("x",), "workflow show": ("x",)}
+    needed = {
+        "log append": ("x", "custom"),
+        "log read": ("x",),
+        "log tail": ("x",),
+        "workflow show": ("x",),
+        **({} if option == "--seed" else {"sim crash": ("7",), "sim search": ("7",)}),
+    }
     ran = treadle(*command.split(), *needed.get(command, ()), option, text)
 
     assert (ran.code, ran.out) == (2, "")
@@ -349,8 +355,9 @@ def test_what_no_machine_holds_is_refused_before_anything_is_made(treadle, tmp_p
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_the_reference_tells_every_option_that_help_tells(treadle, command):
     reference = Path(__file__).parents[2] / "docs" / "reference" / "command-line.md"
-    heading = "## treadle " + (command[0] if command[0] in {"workflow", "sim"} else " ".join(command))
-    section = reference.read_text().partition(f"{heading}\n")[2].partition("\n## ")[0]
+    text = reference.read_text()
+    own, group = f"\n## treadle {' '.join(command)}\n", f"\n## treadle {command[0]}\n"
+    section = text.partition(own if own in text else group)[2].partition("\n## ")[0]
     shown = treadle(*command, "--help").out.partition("Examples:")[0]
     options = set(re.findall(r"--[a-z-]+", "\n".join(re.findall(r"^│ .*$", shown, re.MULTILINE))))
 

@@ -103,6 +103,7 @@ def test_a_plan_comes_back_from_its_json():
         decisions_max=1_000,
         module="shop:Load",
         kills=((3, True), (9, False)),
+        forced=((17, 1), (30, 2)),
     )
     text = msgspec.json.encode(plan.as_json(), order="deterministic")
 
@@ -120,6 +121,10 @@ def test_a_plan_comes_back_from_its_json():
         {"kills": [3]},
         {"kills": [[1, 2, 3]]},
         {"kills": 3},
+        {"forced": [3]},
+        {"forced": [[0, 1]]},
+        {"forced": [[1, -1]]},
+        {"forced": [["a", 1]]},
         {"store": "tape"},
         {"processes": 2, "store": "disk"},
     ],

@@ -67,6 +67,9 @@ GROUPS: Final = {
   treadle sim run workflows --seed 7
   treadle sim soak --seeds 1000 --jobs 2
   treadle sim replay 7 workflows
+  treadle sim crash 7 workflows --workflows 2 --faults none
+  treadle sim search 7 --clients 2 --operations 2 --duration 1
+  treadle sim shrink --history sim-17-3f2a90c1.jsonl
   treadle sim report workflows --limits usual --activities 4
   treadle sim faults
 """,
@@ -241,6 +244,24 @@ COMMANDS: Final = (
         "sim.replaying:replay",
         "Run a world again and hold it, byte for byte, against its saved history, or against a second run.",
         "REPLAY_",
+    ),
+    Command(
+        "sim crash",
+        "sim.crashing:crash",
+        "Run a world, then kill its process at every append, before and after its write, and at pairs.",
+        "CRASH_",
+    ),
+    Command(
+        "sim search",
+        "sim.searching:search",
+        "Run a world in every order that leaves first come, first served, at most so often.",
+        "SEARCH_",
+    ),
+    Command(
+        "sim shrink",
+        "sim.shrinking:shrink",
+        "Make a world that breaks a promise small: few workflows, operations, faults, forced decisions.",
+        "SHRINK_",
     ),
     Command(
         "sim report",

@@ -38,7 +38,9 @@ class Recorder:
         self.count = 0
         self.moment = 0
         self._digest = blake2b(digest_size=16)
+        self._happened = blake2b(digest_size=16)
         self.write({"history": HISTORY_VERSION, **header})
+        self._happened = blake2b(digest_size=16)
 
     def write(self, line: Mapping[str, Any]) -> None:
         """Write a line.
@@ -48,6 +50,7 @@ class Recorder:
         """
         encoded = _encode(line)
         self._digest.update(encoded + b"\n")
+        self._happened.update(encoded + b"\n")
         self.count += 1
         if self.count <= LINES_MAX:
             self.lines.append(encoded)
@@ -66,6 +69,11 @@ class Recorder:
     def digest(self) -> str:
         """The digest of all lines so far, in hexadecimal."""
         return self._digest.hexdigest()
+
+    @property
+    def happened(self) -> str:
+        """The digest of all lines behind the header: the same for plans that have led to the same so far."""
+        return self._happened.hexdigest()
 
     def text(self) -> bytes:
         """All lines, each with its end."""

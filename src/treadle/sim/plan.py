@@ -42,6 +42,8 @@ class Plan:
         module: ``MODULE:name`` of the user's own workload, or empty.
         kills: appends at which the process is killed, counted over all its lives: number, and whether
             after the write.
+        forced: decisions that are not left to the seed: which decision, and the place in the queue of who
+            goes on, the first one being 0; all others take the first. None leaves all to the seed.
         arrivals: how workflows arrive over the duration; see `treadle.sim.arrivals`.
         limits: ``"drawn"`` from the seed, small ones often, because bugs live where limits bite; or
             ``"usual"``, a runtime's own defaults, as who sizes a system wants them.
@@ -64,6 +66,7 @@ class Plan:
     decisions_max: int = attrs.field(default=DECISIONS_MAX, validator=_count(1, 10 * DECISIONS_MAX))
     module: str = ""
     kills: tuple[tuple[int, bool], ...] = ()
+    forced: tuple[tuple[int, int], ...] | None = None
     arrivals: Arrivals = attrs.field(
         default="exponential", validator=attrs.validators.in_(get_args(Arrivals))
     )
@@ -73,10 +76,21 @@ class Plan:
     activities_max: int = attrs.field(default=0, validator=_count(0, 1_000_000))
 
     def __attrs_post_init__(self) -> None:
+        for number, place in self.forced or ():
+            if number < 1 or place < 0:
+                raise InvalidValueError(
+                    "a forced decision is its number, from 1 on, and a place in the queue, from 0 on,"
+                    f" got {number!r} and {place!r}"
+                )
         if self.processes > 1 and self.store == "disk":
             raise InvalidValueError(
                 "a simulated disk is locked by one process; give processes=1, or store='memory'"
             )
+
+    @property
+    def is_said_by_options(self) -> bool:
+        """Whether a command line can say it: kills and forced decisions stand in a history alone."""
+        return not self.kills and self.forced is None
 
     @property
     def is_calm(self) -> bool:
@@ -106,6 +120,7 @@ class Plan:
                 **{
                     **values,
                     "kills": kills,
+                    "forced": msgspec.convert(values.get("forced"), tuple[tuple[int, int], ...] | None),
                     "faults": msgspec.convert(values.get("faults", {}), dict[str, int]),
                 }
             )

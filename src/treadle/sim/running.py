@@ -77,7 +77,6 @@ def run_world(
     own: Workload | None = None,
     guard: bool = True,
     watch: Callable[[World], object] = lambda _: None,
-    forced: Mapping[int, int] | None = None,
     decided: Callable[[int, int, str], object] | None = None,
 ) -> Run:
     """Run one world, and hold every promise against what is left of it.
@@ -89,9 +88,8 @@ def run_world(
         guard: name every wait that goes round the kernel, and refuse real I/O; without it a world is a
             little faster.
         watch: given the world before it begins, for whoever shows how far it is.
-        forced: decision -> place in the queue; all others take the first. None lets the seed choose.
-        decided: with `forced`, told of each decision before it is taken: its number, how many are ready,
-            and the digest of the history so far.
+        decided: where the plan forces decisions, told of each before it is taken: its number, how many are
+            ready, and the digest of what has happened so far.
 
     Returns:
         What became of it.
@@ -113,9 +111,9 @@ def run_world(
     kernel = LifeKernel(seed, clock_jumps="clock_jump" in plan.faults)
     kernel.decisions_max = plan.decisions_max
     recorder = Recorder(header(seed, plan, own))
-    kernel.forced = forced
+    kernel.forced = None if plan.forced is None else dict(plan.forced)
     if decided is not None:
-        kernel.decided = lambda number, ready: decided(number, ready, recorder.digest)
+        kernel.decided = lambda number, ready: decided(number, ready, recorder.happened)
     place = _place(seed, plan, kernel)
     world = World(
         kernel,

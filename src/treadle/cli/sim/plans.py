@@ -18,7 +18,8 @@ from treadle.sim.workloads import WORKLOADS
 OWN: Final = "own"
 """What a plan calls a workload that is the user's: its place stands beside it."""
 
-
+MINUTES_MAX: Final = 7 * 24 * 60
+"""A week: a soak that goes on is started again with another --first."""
 WORKLOAD_NAMES: Final = ("--workload", "--builtin")
 """What a workload may be given by besides its place."""
 
@@ -127,9 +128,10 @@ def reproducing(seed: int, plan: Plan) -> str:
     Raises:
         CommandError: the plan holds what no option says.
     """
-    if plan.kills:
+    if not plan.is_said_by_options:
         raise CommandError(
-            "a plan with kills is run again from its history: treadle sim replay --history FILE"
+            "a plan with kills or forced decisions is run again from its history:"
+            " treadle sim replay --history FILE"
         )
     words = ["treadle", "sim", "run", plan.module or plan.workload, "--seed", str(seed)]
     usual = PlanOptions()

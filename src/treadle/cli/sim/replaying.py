@@ -7,12 +7,12 @@ from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
 
-from treadle.cli.exits import OK, VIOLATION, CommandError
+from treadle.cli.exits import OK, VIOLATION
 from treadle.cli.notes import note
 from treadle.cli.options import WHOLE, OutputOption
 from treadle.cli.output import counted, show_facts
-from treadle.cli.sim.histories import Parting, Saved, load, parting
-from treadle.cli.sim.own import maker
+from treadle.cli.sim.chosen import DEFAULTS, choose
+from treadle.cli.sim.histories import Parting, Saved, parting
 from treadle.cli.sim.plans import PlanOptions, WorkloadArgument
 from treadle.cli.sim.worlds import (
     Timed,
@@ -24,7 +24,6 @@ from treadle.cli.sim.worlds import (
     verdict_rows,
     virtual,
 )
-from treadle.sim.running import header
 
 REPLAY_USAGE: Final = "Usage: treadle sim replay [OPTIONS] [SEED] [WORKLOAD]"
 REPLAY_EXAMPLES: Final = """Examples:
@@ -36,7 +35,6 @@ REPLAY_EXAMPLES: Final = """Examples:
 With a history its header says seed and plan. Without one the world is run
 twice, which shows whether a workload of your own is the seed's alone.
 """
-_DEFAULTS: Final = PlanOptions()
 
 
 def replay(
@@ -44,7 +42,7 @@ def replay(
     workload: WorkloadArgument = "logs",
     *,
     history: Annotated[Path | None, Parameter(show_default=False, metavar="FILE")] = None,
-    options: PlanOptions = _DEFAULTS,
+    options: PlanOptions = DEFAULTS,
     output: OutputOption = "table",
 ) -> int:
     """Run a world again and hold it, byte for byte, against its saved history, or against a second run.
@@ -68,24 +66,13 @@ def replay(
         FailedError: the workload's module could not be imported.
         OSError: the file could not be read.
     """
-    if history is None:
-        if seed is None:
-            raise CommandError("give a SEED, or a saved history with --history FILE")
-        plan = options.plan(workload)
-        make = maker(plan)
-        first = timed(seed, plan, make, watched=True)
-        done = timed(seed, plan, make, watched=True)
+    wanted = choose(seed, workload, history, options)
+    if wanted.saved is None:
+        first = timed(wanted.seed, wanted.plan, wanted.make, watched=True)
+        done = timed(wanted.seed, wanted.plan, wanted.make, watched=True)
         return _show(done, parting(first.run.lines, done.run.lines), None, [], output)
-    saved = load(history)
-    if seed is not None and seed != saved.seed:
-        raise CommandError(f"{history} is the history of seed {saved.seed}, got {seed}; leave one out")
-    if options != _DEFAULTS or workload not in {"logs", saved.plan.module or saved.plan.workload}:
-        raise CommandError(f"{history} says workload and plan itself; leave the options out")
-    make = maker(saved.plan)
-    changed = saved.other_code(header(saved.seed, saved.plan, make()))
-    for difference in changed:
-        note(f"other code made this history: {difference}")
-    done = timed(saved.seed, saved.plan, make, watched=True)
+    saved, changed = wanted.saved, wanted.changed
+    done = timed(wanted.seed, wanted.plan, wanted.make, watched=True)
     # Other code writes another header, and that was told.
     return _show(
         done, parting(saved.lines, done.run.lines, begin=1 if changed else 0), saved, changed, output

@@ -14,7 +14,7 @@ from treadle.cli.notes import note
 from treadle.cli.options import WHOLE, OutputOption, Positive
 from treadle.cli.output import counted, progress, show_facts
 from treadle.cli.sim.own import maker
-from treadle.cli.sim.plans import PlanOptions, WorkloadArgument
+from treadle.cli.sim.plans import MINUTES_MAX, PlanOptions, WorkloadArgument
 from treadle.cli.sim.soak import Report, Seeds, Soak, soak_apart, soak_here
 from treadle.cli.sim.worlds import fault_lines, verdict_rows, virtual
 from treadle.sim.running import SEED_MAX
@@ -27,8 +27,6 @@ SOAK_EXAMPLES: Final = """Examples:
   treadle sim soak logs --minutes 30 --jobs 4 --first 5000
   treadle sim soak shop:Reservations --stop-after 3 -o json
 """
-MINUTES_MAX: Final = 7 * 24 * 60
-"""A week: more is started again with another --first."""
 JOBS_MAX: Final = 64
 """Each is a Python of its own; more of them measure the machine's memory."""
 _SEEDS: Final = 100

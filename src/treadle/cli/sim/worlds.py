@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from time import process_time
 from typing import Any, Final
@@ -61,35 +62,37 @@ def timed(seed: int, plan: Plan, make: Maker, *, watched: bool = False) -> Timed
         UsageError: the plan asks for what is not there, or the seed is none.
         KernelViolationError: something waited outside the kernel.
     """
-    own = make()
-    with _shown_live(seed) if watched else _unseen() as watch:
+    own, worlds = make(), list[World]()
+    with shown_live(lambda: _picture(seed, worlds)) if watched else nullcontext():
         begun = process_time()
-        run = run_world(seed, plan, own=own, watch=watch)
+        run = run_world(seed, plan, own=own, watch=worlds.append)
         return Timed(run, process_time() - begun)
 
 
 @contextmanager
-def _unseen() -> Iterator[Callable[[World], object]]:
-    yield lambda _: None
+def shown_live(picture: Callable[[], str]) -> Iterator[None]:
+    """Show on stderr how far it is while the block runs, when that is a terminal.
 
+    Args:
+        picture: words it, again and again; called from another thread, so it must only read.
 
-@contextmanager
-def _shown_live(seed: int) -> Iterator[Callable[[World], object]]:
+    Yields:
+        Nothing.
+    """
     if not _is_watched():
-        yield lambda _: None
+        yield
         return
     from rich.console import Console  # noqa: PLC0415  # a fifth of the start-up time, for those who watch
     from rich.live import Live  # noqa: PLC0415
 
-    worlds: list[World] = []
-    # A world has one thread and never lets go of it; the picture is drawn by another one, which only reads.
+    # A world has one thread and never lets go of it; the picture is drawn by another one.
     with Live(
-        get_renderable=lambda: _picture(seed, worlds),
+        get_renderable=picture,
         console=Console(stderr=True, highlight=False),
         refresh_per_second=_REFRESHES_PER_SECOND,
         transient=True,
     ):
-        yield worlds.append
+        yield
 
 
 def _is_watched() -> bool:
@@ -250,6 +253,6 @@ def again_of(run: Run, kept: Path | None) -> str:
     Returns:
         A line for a shell.
     """
-    if run.plan.kills:
-        return f"treadle sim replay --history {kept or 'FILE'}"
-    return reproducing(run.seed, run.plan)
+    if run.plan.is_said_by_options:
+        return reproducing(run.seed, run.plan)
+    return shlex.join(["treadle", "sim", "replay", "--history", "FILE" if kept is None else str(kept)])

@@ -16,6 +16,7 @@ import attrs
 from treadle.sim.draws import Draws
 from treadle.sim.plan import Plan
 from treadle.sim.running import Run, run_world
+from treadle.sim.workloads import Workload
 
 PAIRS_MAX: Final = 100
 APPENDS_MAX: Final = 10_000
@@ -46,6 +47,7 @@ def crash_everywhere(
     pairs_max: int = PAIRS_MAX,
     broken_max: int = 1,
     same_results: bool = False,
+    own: Callable[[], Workload | None] = lambda: None,
     told: Callable[[Run], object] = lambda _run: None,
 ) -> Crashed:
     """Run a plan once, and then kill the process at every append, before and after its write.
@@ -57,6 +59,7 @@ def crash_everywhere(
         broken_max: how many broken runs end it.
         same_results: whether workflows must return what they return without crashes. Theirs must then depend
             on nothing but their own steps: no scope that time ends, no order of tasks.
+        own: makes the user's own workload, anew for each world; None where the plan's name says it all.
         told: called with each run.
 
     Returns:
@@ -66,7 +69,7 @@ def crash_everywhere(
         UsageError: the seed or the plan is none.
         KernelViolationError: something waited outside the kernel.
     """
-    first = run_world(seed, attrs.evolve(plan, kills=()))
+    first = run_world(seed, attrs.evolve(plan, kills=()), own=own())
     told(first)
     if not first.holds:
         return Crashed(first.appends, 0, (first,))
@@ -74,10 +77,10 @@ def crash_everywhere(
     broken: list[Run] = []
     differing: list[Run] = []
     runs = 0
-    for kills in _all_kills(seed, min(first.appends, APPENDS_MAX), pairs_max):
+    for kills in all_kills(seed, first.appends, pairs_max):
         if len(broken) + len(differing) >= broken_max:
             break
-        run = run_world(seed, attrs.evolve(plan, kills=kills))
+        run = run_world(seed, attrs.evolve(plan, kills=kills), own=own())
         runs += 1
         told(run)
         if not run.holds:
@@ -87,8 +90,19 @@ def crash_everywhere(
     return Crashed(first.appends, runs, tuple(broken), tuple(differing))
 
 
-def _all_kills(seed: int, appends: int, pairs_max: int) -> list[tuple[tuple[int, bool], ...]]:
-    single = [(number, after) for number in range(1, appends + 1) for after in (False, True)]
+def all_kills(seed: int, appends: int, pairs_max: int = PAIRS_MAX) -> list[tuple[tuple[int, bool], ...]]:
+    """List where a world is crashed, one run after the other.
+
+    Args:
+        seed: draws the pairs.
+        appends: how many the run without crashes had; the first `APPENDS_MAX` are crashed at.
+        pairs_max: how many pairs are drawn.
+
+    Returns:
+        The kills of each run: the number of an append, and whether after its write.
+    """
+    last = min(appends, APPENDS_MAX)
+    single = [(number, after) for number in range(1, last + 1) for after in (False, True)]
     kills: list[tuple[tuple[int, bool], ...]] = [(one,) for one in single]
     draws = Draws(seed, "pairs of crashes")
     if len(single) > 1:

@@ -9,13 +9,15 @@ not gone on from: the history's digest stands for where the world is, so equal p
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from hashlib import blake2b
 from typing import Final
 
 import attrs
 
 from treadle.sim.plan import Plan
 from treadle.sim.running import Run, run_world
+from treadle.sim.workloads import Workload
 
 RUNS_MAX: Final = 10_000
 """How many runs a search makes at most: some minutes of CPU."""
@@ -32,15 +34,14 @@ class Searched:
         states: how many states were met, told apart by decision, queue and the history so far.
         passed_over: how many deviations were left out because what they lead to had been seen.
         exhausted: whether all deviations within the bounds were tried.
-        broken: the runs that have broken a promise, each with what was forced: decision -> place in the
-            queue.
+        broken: the runs that have broken a promise; their plans hold the decisions that were forced.
     """
 
     runs: int
     states: int
     passed_over: int
     exhausted: bool
-    broken: tuple[tuple[Run, Mapping[int, int]], ...]
+    broken: tuple[Run, ...]
 
 
 def search_schedules(
@@ -50,17 +51,21 @@ def search_schedules(
     deviations_max: int = 1,
     runs_max: int = RUNS_MAX,
     broken_max: int = 1,
+    own: Callable[[], Workload | None] = lambda: None,
+    told: Callable[[Run], object] = lambda _run: None,
     run: Callable[..., Run] = run_world,
 ) -> Searched:
     """Try every order that leaves first-come-first-served at most so often.
 
     Args:
         seed: decides all but the order.
-        plan: of all these worlds; small, for its decisions are multiplied.
+        plan: of all these worlds but for what it forces; small, for its decisions are multiplied.
         deviations_max: how many decisions may be otherwise.
         runs_max: how many runs are made.
         broken_max: how many broken runs end it.
-        run: makes a run of seed, plan, ``forced`` and ``decided``; another one in tests.
+        own: makes the user's own workload, anew for each world; None where the plan's name says it all.
+        told: called with each run.
+        run: makes a run of seed, plan, ``own`` and ``decided``; another one in tests.
 
     Returns:
         What it has come to.
@@ -71,8 +76,8 @@ def search_schedules(
     """
     todo: deque[dict[int, int]] = deque([{}])
     seen: set[tuple[str, int, int]] = set()
-    ends: set[str] = set()
-    broken: list[tuple[Run, Mapping[int, int]]] = []
+    ends: set[bytes] = set()
+    broken: list[Run] = []
     runs = passed_over = 0
     while todo and runs < runs_max and len(broken) < broken_max:
         forced = todo.popleft()
@@ -95,12 +100,19 @@ def search_schedules(
                     seen.add(state)
                     choices.append((number, place))
 
-        made = run(seed, plan, forced=forced, decided=decided)
+        made = run(seed, attrs.evolve(plan, forced=tuple(forced.items())), own=own(), decided=decided)
         runs += 1
+        told(made)
         if not made.holds:
-            broken.append((made, forced))
-        if made.digest in ends or len(forced) >= deviations_max:
+            broken.append(made)
+        end = _digest(made)
+        if end in ends or len(forced) >= deviations_max:
             continue  # an end that is known was reached by states whose deviations are on the list
-        ends.add(made.digest)
+        ends.add(end)
         todo.extend({**forced, number: place} for number, place in choices)
     return Searched(runs, len(seen), passed_over, not todo, tuple(broken))
+
+
+def _digest(run: Run) -> bytes:
+    # Without the header, which tells of what was forced.
+    return blake2b(b"\n".join(run.lines[1:]), digest_size=16).digest()

@@ -10,6 +10,7 @@ import attrs
 
 from treadle.sim.plan import Plan
 from treadle.sim.running import SEED_MAX, Run, run_world
+from treadle.sim.workloads import Workload
 
 SEEDS_MAX: Final = 1_000_000_000
 """How many worlds a soak runs at most: years of CPU."""
@@ -37,6 +38,7 @@ def soak(
     worlds_max: int = SEEDS_MAX,
     seconds: float = float("inf"),
     broken_max: int = 1,
+    own: Callable[[], Workload | None] = lambda: None,
     told: Callable[[Run], object] = lambda _run: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Soaked:
@@ -48,6 +50,7 @@ def soak(
         worlds_max: how many worlds at most.
         seconds: how long at most; looked at between two worlds.
         broken_max: how many broken runs end it.
+        own: makes the user's own workload, anew for each world; None where the plan's name says it all.
         told: called with each run.
         clock: tells how long it has taken.
 
@@ -63,7 +66,7 @@ def soak(
     for seed in range(first_seed, min(first_seed + worlds_max, SEED_MAX + 1)):
         if len(broken) >= broken_max or clock() - began >= seconds:
             break
-        run = run_world(seed, plan_of(seed))
+        run = run_world(seed, plan_of(seed), own=own())
         worlds, decisions = worlds + 1, decisions + run.decisions
         told(run)
         if not run.holds:
