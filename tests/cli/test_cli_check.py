@@ -61,6 +61,16 @@ def test_a_good_history_has_a_row_for_each_promise_and_ends_with_0(treadle, good
     assert ran.err == "lines of other kinds, passed over: 1 note\n"
 
 
+def test_operations_that_saw_and_wrote_nothing_are_no_proof_of_an_order(treadle, tmp_path):
+    """A history of durable workflows has calls, and no log that a client read or wrote."""
+    line = b'{"op":1,"client":"c","begin":1,"end":2,"outcome":"ok","call":"signal"}\n'
+    (tmp_path / "calls.jsonl").write_bytes(line)
+    ran = treadle("check", str(tmp_path / "calls.jsonl"), "-o", "json")
+
+    assert ran.code == 0
+    assert [promise["checked"] for promise in ran.json["promises"]] == [0] * len(HISTORY_CHECKERS)
+
+
 def test_a_broken_promise_is_named_and_ends_with_4(treadle, broken):
     ran = treadle("check", str(broken))
 

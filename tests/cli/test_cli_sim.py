@@ -11,11 +11,12 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
+from treadle.cli.sim.histories import save
 from treadle.cli.sim.plans import PlanOptions, reproducing
 from treadle.cli.sim.soak import Seeds
-from treadle.cli.sim.worlds import _picture, virtual
+from treadle.cli.sim.worlds import _picture, again_of, virtual
 from treadle.errors import UsageError
-from treadle.sim import FAULTS, Plan, fault_rates
+from treadle.sim import FAULTS, Plan, fault_rates, run_world
 from treadle.sim.running import SEED_MAX
 
 SMALL = ("--clients", "2", "--operations", "4", "--duration", "60")
@@ -419,6 +420,14 @@ def test_a_workload_that_is_not_the_seeds_alone_is_told(treadle):
 def test_a_plan_with_kills_is_run_again_from_its_history():
     with pytest.raises(UsageError, match="treadle sim replay --history FILE"):
         reproducing(1, Plan(kills=((3, True),)))
+
+
+def test_the_command_of_a_plan_with_kills_is_one_for_a_shell(treadle):
+    """Wherever its history is."""
+    ran = run_world(1, Plan(workload="logs", clients=1, operations=2, kills=((2, True),)))
+    command = again_of(ran, save(ran, Path("my worlds' history.jsonl")))
+
+    assert treadle(*shlex.split(command)[1:], "-o", "json").json["digest"] == ran.digest
 
 
 # -- faults ---------------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ class HistoryChecker(NamedTuple):
 
 
 def _operations(history: History) -> int:
-    return len(history.operations)
+    return sum(1 for operation in history.operations if operation.reads or operation.writes)
 
 
 def _events(history: History) -> int:
