@@ -248,6 +248,21 @@ def test_followers_go_on_until_every_runtime_has_looked_once_more(monkeypatch):
     assert () == ran.violations
 
 
+@pytest.mark.parametrize("given", [None, "fine", ["not good"], Violation("mine", "", None, "bare")])
+def test_a_check_that_gives_no_violations_is_told_what_it_gives(given):
+    class Careless(Own):
+        async def check(self, _world, _store):
+            return given
+
+    async def nothing(_world):
+        pass
+
+    with pytest.raises(UsageError, match="gives a list of Violation, an empty one") as caught:
+        run_world(0, Plan(workload="own"), own=Careless(nothing))
+
+    assert repr(given)[:80] in str(caught.value)
+
+
 def test_a_world_that_never_ends_is_told_its_budget():
     async def for_ever(world):
         while True:

@@ -95,7 +95,8 @@ def run_world(
         What became of it.
 
     Raises:
-        UsageError: the plan asks for what is not there, or the seed is none.
+        UsageError: the plan asks for what is not there, the seed is none, or the workload's check gives
+            something else than violations.
         KernelViolationError: something waited outside the kernel, or did real I/O: the seed would mean
             nothing.
     """
@@ -129,19 +130,23 @@ def run_world(
     watch(world)
     guarding = KernelGuard(kernel)
     violations: list[Violation] = []
+    found: list[Any] = []
 
     async def main(_: LifeKernel) -> None:
         await world.run(load.clients)
         store = await place.open()
         try:
-            violations.extend(await load.check(world, store))
+            found.append(await load.check(world, store))
         finally:
             await place.leave(store)
 
     try:
-        violations += _live(kernel, main, guarding, guard=guard)
+        broken = _live(kernel, main, guarding, guard=guard)
     finally:
         place.close()
+    for given in found:
+        violations += _violations(load, given)
+    violations += broken
     violations += [Violation("processes_live", "", None, what) for what in world.broken]
     violations += _recorded(recorder)
     recorder.write({"ends": recorder.now(), "decisions": kernel.decisions, "violations": len(violations)})
@@ -197,6 +202,16 @@ def _recorded(recorder: Recorder) -> list[Violation]:
     if not any(line.startswith(_LOG) for line in recorder.lines):
         return []
     return check_history(read_history(recorder.lines))
+
+
+def _violations(load: Workload, given: Any) -> Sequence[Violation]:
+    """Give what a workload's check has found; it may be the user's own."""
+    if not isinstance(given, list | tuple) or not all(isinstance(one, Violation) for one in given):
+        raise UsageError(
+            f"{type(load).__name__}.check gives a list of Violation, an empty one when all holds, got"
+            f" {given!r:.80}; return [] or [Violation(promise, workflow_id, seq, message)]"
+        )
+    return given
 
 
 def _place(seed: int, plan: Plan, kernel: LifeKernel) -> Place:
