@@ -95,8 +95,8 @@ def run_world(
         What became of it.
 
     Raises:
-        UsageError: the plan asks for what is not there, the seed is none, or the workload's check gives
-            something else than violations.
+        UsageError: the plan asks for what is not there, the seed is none, it is called inside a run of Trio,
+            or the workload's check gives something else than violations.
         KernelViolationError: something waited outside the kernel, or did real I/O: the seed would mean
             nothing.
     """
@@ -108,6 +108,11 @@ def run_world(
         raise UsageError(
             f"one process at a time runs a store's durable workflows, got processes={plan.processes};"
             " give 1: a pause lets another one take over"
+        )
+    if trio.lowlevel.in_trio_run():
+        raise UsageError(
+            "a world is a run of Trio of its own, and run_world() was called inside another one; call it from"
+            " a plain function, without async"
         )
     kernel = LifeKernel(seed, clock_jumps="clock_jump" in plan.faults)
     kernel.decisions_max = plan.decisions_max
