@@ -28,6 +28,7 @@ def refused(name: str, attempt: Callable[[], object]) -> None:
 
 
 refused("world-fault-unknown", lambda: fault_rates(["crsh"]))
+refused("world-plan-fault-unknown", lambda: Plan(faults={"crsh": 20_000}))
 refused("world-rate-impossible", lambda: fault_rates(["delay=1001"]))
 refused("world-workload-unknown", lambda: run_world(1, Plan(workload="lgs")))
 refused("world-seed-out-of-range", lambda: run_world(-1, Plan()))

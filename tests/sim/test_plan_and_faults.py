@@ -30,6 +30,36 @@ def test_every_fault_says_what_happens_and_why_it_must_be_survived():
 
 
 @pytest.mark.parametrize(
+    ("faults", "says"),
+    [
+        ({"crsh": 20_000}, "no fault is called 'crsh'; did you mean 'crash'?"),
+        (
+            {"delay": 1_001},
+            "the rate of delay is a whole number of thousandths of calls, 0 to 1,000, got 1001",
+        ),
+        ({"crash": -1}, "thousandths of an hour, 0 to 1,000,000, got -1"),
+        ({"crash": 1.5}, "got 1.5"),
+        ({"crash": True}, "got True"),
+        (["crash"], "faults is a dict of names and rates, got ['crash']"),
+    ],
+)
+def test_a_plan_has_no_fault_that_is_none(faults, says):
+    """It would be a world in which nothing happens, and nobody would know."""
+    with pytest.raises(UsageError) as caught:
+        Plan(faults=faults)
+
+    assert says in str(caught.value)
+
+
+def test_the_order_in_which_faults_are_named_means_nothing():
+    """A seed means the same, and so does the command that shows it again."""
+    plan, other = Plan(faults={"pause": 5, "crash": 7}), Plan(faults={"crash": 7, "delay": 0, "pause": 5})
+
+    assert ["crash", "pause"] == list(plan.faults) == list(other.faults)
+    assert plan.as_json() == other.as_json()
+
+
+@pytest.mark.parametrize(
     ("wishes", "rates"),
     [
         ([], {}),

@@ -160,20 +160,54 @@ def fault_rates(wishes: Iterable[str]) -> dict[str, int]:
         if name in {"all", "none"} and not has_rate:
             rates = {known: fault.default for known, fault in FAULTS.items()} if name == "all" else {}
             continue
-        if name not in FAULTS:
-            raise UsageError(f"no fault is called {name!r}{_did_you_mean(name)}")
+        _check_name(name)
         rates[name] = _rate(name, text) if has_rate else FAULTS[name].default
     return {name: rates[name] for name in FAULTS if rates.get(name)}
 
 
-def _rate(name: str, text: str) -> int:
-    most = 1_000 if FAULTS[name].per == "call" else RATE_MAX
-    if not text.isascii() or not text.isdigit() or int(text) > most:
-        counted = "calls" if FAULTS[name].per == "call" else "an hour"
+def ordered_rates(rates: Mapping[str, int]) -> dict[str, int]:
+    """Check rates, and put them into the order of the table: in another one a seed would mean another world.
+
+    Args:
+        rates: name -> rate in thousandths.
+
+    Returns:
+        Name -> rate, without those of 0.
+
+    Raises:
+        UsageError: an unknown name, or an impossible rate.
+    """
+    if not isinstance(rates, Mapping):
         raise UsageError(
-            f"the rate of {name} is a whole number of thousandths of {counted}, 0 to {most:,}, got {text!r}"
+            f"faults is a dict of names and rates, got {rates!r:.80}; write faults=fault_rates([...])"
         )
+    for name, rate in rates.items():
+        _check_name(name)
+        if type(rate) is not int or not 0 <= rate <= _most(name):
+            raise _impossible(name, rate)
+    return {name: rates[name] for name in FAULTS if rates.get(name)}
+
+
+def _check_name(name: object) -> None:
+    if name not in FAULTS:
+        raise UsageError(f"no fault is called {name!r}{_did_you_mean(str(name))}")
+
+
+def _rate(name: str, text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > _most(name):
+        raise _impossible(name, text)
     return int(text)
+
+
+def _most(name: str) -> int:
+    return 1_000 if FAULTS[name].per == "call" else RATE_MAX
+
+
+def _impossible(name: str, got: object) -> UsageError:
+    counted = "calls" if FAULTS[name].per == "call" else "an hour"
+    return UsageError(
+        f"the rate of {name} is a whole number of thousandths of {counted}, 0 to {_most(name):,}, got {got!r}"
+    )
 
 
 def _did_you_mean(name: str) -> str:

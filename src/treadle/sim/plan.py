@@ -10,6 +10,7 @@ import msgspec
 
 from treadle.errors import InvalidValueError
 from treadle.sim.arrivals import Arrivals
+from treadle.sim.faults import ordered_rates
 
 DECISIONS_MAX: Final = 100_000_000
 """How many decisions a world takes before it counts as endless: half an hour of CPU."""
@@ -37,7 +38,7 @@ class Plan:
         operations: how many operations each client makes.
         processes: how many processes share the store; more than one in memory only.
         duration_seconds: the virtual time over which work arrives and faults happen.
-        faults: name of a fault -> its rate; see `treadle.sim.FAULTS`.
+        faults: name of a fault -> its rate; see `treadle.sim.FAULTS`, in whose order they are kept.
         decisions_max: after how many decisions the world counts as endless.
         module: ``MODULE:name`` of the user's own workload, or empty.
         kills: appends at which the process is killed, counted over all its lives: number, and whether
@@ -51,6 +52,7 @@ class Plan:
 
     Raises:
         InvalidValueError: a value lies outside what its word allows.
+        UsageError: an unknown fault, or an impossible rate.
     """
 
     workload: str = "logs"
@@ -62,7 +64,7 @@ class Plan:
     operations: int = attrs.field(default=20, validator=_count(1, 1_000_000))
     processes: int = attrs.field(default=1, validator=_count(1, 16))
     duration_seconds: int = attrs.field(default=600, validator=_count(1, 10 * 365 * 86_400))
-    faults: Mapping[str, int] = attrs.Factory(dict)
+    faults: Mapping[str, int] = attrs.field(factory=dict, converter=ordered_rates)
     decisions_max: int = attrs.field(default=DECISIONS_MAX, validator=_count(1, 10 * DECISIONS_MAX))
     module: str = ""
     kills: tuple[tuple[int, bool], ...] = ()
