@@ -246,6 +246,8 @@ BITES = {
     "unknown_written": (200, (), AsksAgain),
     "unknown_unwritten": (200, (), TakesSilenceForYes),
     "power_cut": (300_000, (), ChargesTwice),
+    "disk_io_error": (600_000, (), AsksOnce),
+    "disk_full": (600_000, (), AsksOnce),
     "delay": (500, (), KnowsTheOrder),
     "duplicate": (300, (), ArrivesTwice),
     "cancelled_caller": (500, ("slow_store=300",), AsksAgain),

@@ -406,3 +406,90 @@ async def test_without_powersafe_overwrite_a_refused_append_may_be_there_after_a
     _, there = await refused_and_there_after_a_crash(powersafe_overwrite=False)
 
     assert there > 0
+
+
+# -- what a process leaves that dies over its log --
+
+
+def failing_sync(disk):
+    """Let each fsync fail."""
+    disk.fault = lambda operation, _: Problem.IO if operation == "sync" else None
+
+
+async def left_in_doubt(disk):
+    """Append one event durably, and one whose fsync fails; the process ends there."""
+    async with opened(disk) as store:
+        await append(store, "a", b"1")
+        failing_sync(disk)
+        with pytest.raises(OutcomeUnknownError):
+            await append(store, "a", b"2")
+    disk.fault = None
+
+
+async def test_what_is_built_on_a_log_whose_fsync_failed_is_durable_all_the_same():
+    """A later fsync does not write what the system takes for written; found by worlds whose disks fail."""
+    for seed in SEEDS:
+        with new_disk(seed) as disk:
+            await left_in_doubt(disk)
+            async with opened(disk) as store:
+                before = await payloads(store, "a")
+                await append(store, "a", b"3")
+                disk.cut_power()
+            async with opened(disk) as store:
+                assert [*before, b"3"] == await payloads(store, "a")
+                assert await is_sound(store, "a")
+
+
+@pytest.mark.parametrize("end", ["failed fsync", "killed before its fsync"])
+async def test_what_was_read_of_a_log_that_a_dead_process_left_does_not_vanish(end):
+    """Whoever has read it has acted on it."""
+    for seed in SEEDS:
+        with new_disk(seed) as disk:
+            if end == "failed fsync":
+                await left_in_doubt(disk)
+            else:
+                async with opened(disk) as store:
+                    await append(store, "a", b"1")
+                    disk.fault = lambda operation, _: disk.sever() if operation == "sync" else None
+                    await append(store, "a", b"2")
+                    disk.fault = None
+            async with opened(disk) as store:
+                seen = await payloads(store, "a")
+                disk.cut_power()
+            async with opened(disk) as store:
+                assert seen == (await payloads(store, "a"))[: len(seen)]
+
+    assert [b"1", b"2"] == seen
+
+
+async def test_a_log_that_cannot_be_copied_for_want_of_room_keeps_the_store_shut():
+    """Nothing is changed; with room it opens, and all is there."""
+    with new_disk() as disk:
+        async with opened(disk) as store:
+            for number in range(30):
+                await append(store, "a", bytes(3_000) + b"%d" % number)
+            disk.sever()
+        disk.room_bytes = sum(map(len, disk.files().values()))
+        before = disk.files()
+        with pytest.raises(StoreFullError, match=r"free some space, or open it with read_only=True"):
+            async with opened(disk):
+                raise AssertionError("opened all the same")
+        assert before["/db-wal"] == disk.files()["/db-wal"]
+        disk.room_bytes = None
+        async with opened(disk) as store:
+            assert 30 == len(await payloads(store, "a"))
+
+
+async def test_a_failing_disk_keeps_a_store_shut_whose_log_it_cannot_take():
+    """As unavailable, whatever else fails while the connection is closed."""
+    with new_disk() as disk:
+        async with opened(disk) as store:
+            await append(store, "a", b"1")
+            disk.sever()
+        disk.fault = lambda operation, _: Problem.IO if operation in {"write", "sync"} else None
+        with pytest.raises(StoreUnavailableError):
+            async with opened(disk):
+                raise AssertionError("opened all the same")
+        disk.fault = None
+        async with opened(disk) as store:
+            assert [b"1"] == await payloads(store, "a")

@@ -14,7 +14,9 @@ def worlds(kind, faults, *, careful=False):
     for seed in SEEDS:
         program = kind()
         program.careful = careful
-        runs.append(run_world(seed, Plan(workload="own", faults=fault_rates(faults)), own=program))
+        store = "disk" if faults and faults[0].startswith("disk_") else "memory"
+        plan = Plan(workload="own", store=store, faults=fault_rates(faults))
+        runs.append(run_world(seed, plan, own=program))
     return runs
 
 

@@ -108,6 +108,18 @@ FAULTS: Final[Mapping[str, Fault]] = {
         "hour",
         10_000,
     ),
+    "disk_io_error": Fault(
+        "a read, a write, an fsync or a truncation of the simulated disk fails",
+        "drives, cables and network file systems fail, and what a failed fsync leaves is in doubt for good",
+        "hour",
+        5_000,
+    ),
+    "disk_full": Fault(
+        "the simulated disk has no room for a while, and says so in the middle of a write",
+        "disks fill up, and are emptied again; a part of the write is there",
+        "hour",
+        5_000,
+    ),
     "delay": Fault(
         "a client's call arrives late, behind later ones",
         "networks delay and reorder",

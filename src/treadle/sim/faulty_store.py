@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-from treadle.errors import OutcomeUnknownError, StoreFullError, StoreUnavailableError
+from treadle.errors import OutcomeUnknownError, StoreFullError, StorePoisonedError, StoreUnavailableError
 from treadle.events import WorkflowEvent, WorkflowId
 from treadle.kernel import Kernel
 from treadle.sim.draws import Draws
@@ -94,6 +94,8 @@ class FaultyStore(Store):
         count_append: gives each call to `append` its number; a world counts over all its processes.
         watch: sees what runners write; a world has one for all its processes.
         told_late: told how many nanoseconds late each slow call is.
+        told_poisoned: told of each call that a store has refused for good, as `treadle log verify` would be
+            needed for.
     """
 
     durable = True
@@ -118,6 +120,7 @@ class FaultyStore(Store):
         self.count_append: Callable[[], int] = itertools.count(1).__next__
         self.watch = Fences([])
         self.told_late: Callable[[int], object] = lambda _: None
+        self.told_poisoned: Callable[[], object] = lambda: None
         self._inner = inner
         self._kernel = kernel
         self._draws = draws
@@ -137,6 +140,13 @@ class FaultyStore(Store):
             self.told_late(late_ms * _MILLE * _MILLE)
             await self._kernel.sleep(late_ms / _MILLE)
 
+    async def _asked(self, answer: Awaitable[T]) -> T:
+        try:
+            return await answer
+        except StorePoisonedError:
+            self.told_poisoned()
+            raise
+
     # -- writing --
 
     async def append(self, units: Sequence[Unit | Batch]) -> list[Outcome]:
@@ -151,7 +161,7 @@ class FaultyStore(Store):
         if self._happens("unknown_unwritten", "append"):
             raise OutcomeUnknownError("the simulated line broke before the write")
         await self._may_die(number, "before")
-        outcomes = await self._inner.append(units)
+        outcomes = await self._asked(self._inner.append(units))
         self.watch.written(units, outcomes)
         await self._may_die(number, "after")
         if self._happens("unknown_written", "append"):
@@ -167,13 +177,13 @@ class FaultyStore(Store):
     async def raise_epoch(self) -> int:
         """Take over; see `Store.raise_epoch`."""
         await self._may("raise_epoch")
-        epoch = await self._inner.raise_epoch()
+        epoch = await self._asked(self._inner.raise_epoch())
         self.watch.raised(epoch)
         return epoch
 
     async def maintain(self) -> None:
         """Do housekeeping; see `Store.maintain`."""
-        await self._inner.maintain()
+        await self._asked(self._inner.maintain())
 
     # -- reading --
 
@@ -253,7 +263,7 @@ class FaultyStore(Store):
 
     async def change_counter(self) -> int:
         """Tell whether others have written; see `Store.change_counter`."""
-        return await self._inner.change_counter()
+        return await self._asked(self._inner.change_counter())
 
     async def statistics(self) -> StoreStatistics:
         """Tell about the store; see `Store.statistics`."""

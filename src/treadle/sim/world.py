@@ -25,7 +25,7 @@ from treadle.sim.history import Recorder
 from treadle.sim.limits import limits_of
 from treadle.sim.lives import Life, LifeKernel, SeveredError, ensure_alive, inside, survive
 from treadle.sim.observing import Observer, observed
-from treadle.sim.places import Place
+from treadle.sim.places import FAILING, Place
 from treadle.sim.plan import Plan
 from treadle.stores import Store
 
@@ -42,7 +42,10 @@ PATIENCE_SECONDS_MAX: Final = 3
 DELAY_SECONDS_MAX: Final = 10
 OPERATIONS_MAX: Final = 20
 """How far away the operation of the disk is at most in which a process dies: a commit has some five."""
-
+ROOM_BYTES_MAX: Final = 65_536
+"""How much room a disk has left at most that is about to be full: a dozen commits."""
+MEND_SECONDS_MAX: Final = 10
+"""How long it takes at most until somebody has looked at a poisoned store and starts its process again."""
 
 ASKS_MAX: Final = 1_000
 """How often `World.insist` asks: a world of many faults answers long before."""
@@ -102,6 +105,7 @@ class Process:
         waiting: tasks that wait until it is up.
         end: wakes the life's task, which then closes in order.
         keeper: the keeper, while it waits.
+        operator: who starts it anew when its store is poisoned, while nothing is to be done.
         wants_life: whether the keeper is to open another one.
     """
 
@@ -113,6 +117,7 @@ class Process:
     waiting: dict[trio.lowlevel.Task, None] = attrs.Factory(dict)
     end: trio.lowlevel.Task | None = None
     keeper: trio.lowlevel.Task | None = None
+    operator: trio.lowlevel.Task | None = None
     wants_life: bool = True
 
 
@@ -278,6 +283,8 @@ class World:
             self._nursery = nursery
             for process in self.processes:
                 self.kernel.spawn(nursery, self._keep, process)
+                if self.plan.store == "disk":
+                    self.kernel.spawn(nursery, self._operate, process)
             async with trio.open_nursery() as saboteurs:
                 self._sabotage(saboteurs)
                 await clients(self)
@@ -290,6 +297,7 @@ class World:
         self.calm = True
         for life in self._former:
             self._kill(life)  # others have taken their places
+        self.place.heal()
         for process in self.processes:
             if process.store is not None:
                 process.store.calm = True
@@ -350,6 +358,7 @@ class World:
                 config=self.config,
             ) as runtime:
                 self._let_actors_crash(runtime, faulty)
+                self._watch_health(process, life, faulty)
                 self._come_up(process, life, runtime, faulty)
                 await self._until_end(process, life)
         except FencedError:
@@ -394,6 +403,26 @@ class World:
         faulty.told_late = self._fences.late
         faulty.count_append = self._count_append
         return faulty
+
+    def _watch_health(self, process: Process, life: Life, store: FaultyStore) -> None:
+        """Let somebody hear of it when a store takes nothing more."""
+
+        def told() -> None:
+            if process.life is life and process.operator is not None:
+                task, process.operator = process.operator, None
+                self.kernel.wake(task)
+
+        store.told_poisoned = told
+
+    async def _operate(self, process: Process) -> None:
+        draws = self.draws("operator")
+        while True:
+            process.operator = trio.lowlevel.current_task()
+            await self.kernel.park(lambda: setattr(process, "operator", None))
+            life = process.life
+            await self.kernel.sleep(draws.between(1, MEND_SECONDS_MAX))
+            if process.life is life:
+                self._end_in_order(process)
 
     def _count_append(self) -> int:
         self._appends_before += 1
@@ -543,9 +572,11 @@ class World:
             "clock_jump": self._jump,
             "full_store": self._fill,
             "power_cut": self._cut_power,
+            "disk_io_error": self._fail_disk,
+            "disk_full": self._fill_disk,
         }
         for fault, rate in self.plan.faults.items():
-            if fault in deeds:
+            if fault in deeds and (self.plan.store == "disk" or not fault.startswith("disk_")):
                 self.kernel.spawn(nursery, self._now_and_then, fault, rate, deeds[fault])
 
     async def _now_and_then(
@@ -600,6 +631,14 @@ class World:
             store.full = True
             await self.kernel.sleep(draws.between(1, FULL_SECONDS_MAX))
             store.full = False
+
+    async def _fail_disk(self, _process: Process, draws: Draws) -> None:
+        self.place.fail(draws.one_of(FAILING), draws.between(1, OPERATIONS_MAX))
+
+    async def _fill_disk(self, _process: Process, draws: Draws) -> None:
+        if self.place.fill(draws.below(ROOM_BYTES_MAX)):
+            await self.kernel.sleep(draws.between(1, FULL_SECONDS_MAX))
+            self.place.heal()
 
     async def _cut_power(self, _process: Process, draws: Draws) -> None:
         def go_dark() -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import NamedTuple
 
 import apsw
 
-from treadle.errors import StoreFormatError, StoreReadOnlyError, StoreUnavailableError
+from treadle.errors import StoreFormatError, StoreFullError, StoreReadOnlyError, StoreUnavailableError
 from treadle.stores.contract import StoreOptions
 from treadle.stores.sqlite import files, schema
 from treadle.stores.sqlite.faults import READ_ERRORS, translated
 from treadle.stores.sqlite.poison import POSITION_MAX, Health, marker_path, poisoned_error, read_marker
 from treadle.stores.sqlite.readers import Readers
-from treadle.stores.sqlite.writer import Writer
+from treadle.stores.sqlite.writer import Writer, close_quietly, settle_log
 
 
 class Opened(NamedTuple):
@@ -120,7 +121,7 @@ def _for_writing(path: str, identity: files.Identity, health: Health) -> Opened:
         schema.migrate(connection, path)
         schema.check_tables(connection, path)
         _touch(connection)
-        _settle(path, health)
+        _settle(connection, path, health)
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(health.poisoned))
         writer = Writer(connection, path, health, files.Guard(path))
         return Opened(path, health, writer, Readers(path), identity)
@@ -148,10 +149,13 @@ def _touch(connection: apsw.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE; ROLLBACK")
 
 
-def _settle(path: str, health: Health) -> None:
+def _settle(connection: apsw.Connection, path: str, health: Health) -> None:
     """Make durable what was recovered, before anybody is told of it."""
     if health.poisoned:
         return
+    # A full disk has no room for a copy; synced, the log is as durable as any, and reads go on.
+    with suppress(StoreFullError):
+        settle_log(connection, path)
     try:
         files.sync_wal(path)
     except OSError as error:
@@ -192,14 +196,13 @@ def open_on_vfs(location: str, vfs: str) -> Opened:
             schema.create_schema(connection)
         schema.migrate(connection, location)
         schema.check_tables(connection, location)
+        settle_log(connection, location)
         health = Health(None)
-        writer = Writer(connection, location, health, None)
-        writer.settle()
-        return Opened(location, health, writer, None, None)
+        return Opened(location, health, Writer(connection, location, health, None), None, None)
     except apsw.Error as error:
         errno_now = connection.system_errno
-        connection.close()
+        close_quietly(connection)
         raise translated(error, location, errno_now) from error
     except BaseException:
-        connection.close()
+        close_quietly(connection)
         raise

@@ -13,7 +13,13 @@ from typing import Final, NoReturn, TypeVar
 
 import apsw
 
-from treadle.errors import CorruptStoreError, InternalError, OutcomeUnknownError, TreadleError
+from treadle.errors import (
+    CorruptStoreError,
+    InternalError,
+    OutcomeUnknownError,
+    StoreFullError,
+    TreadleError,
+)
 from treadle.stores.contract import Batch, Outcome, Unit
 from treadle.stores.judging import check_values
 from treadle.stores.sqlite import reading
@@ -212,18 +218,6 @@ class Writer:
         if self._health.poisoned:
             raise self._health.error()
 
-    def settle(self) -> None:
-        """Make durable what was recovered from the log of a process that was killed; see `files.sync_wal`.
-
-        By a checkpoint, whose first step is that fsync: a file system of SQLite's own gives no descriptor.
-
-        Raises:
-            StorePoisonedError: an I/O error.
-        """
-        self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
-        if self._health.poisoned:
-            raise self._health.error()
-
     def _checkpoint(self, mode: int) -> None:
         connection = self.connection
         connection.set_busy_timeout(CHECKPOINT_BUSY_MILLISECONDS)
@@ -250,7 +244,54 @@ class Writer:
             # The last connection would copy the WAL into a file that is no longer to be trusted.
             connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         connection.set_wal_hook(None)
-        # SQLite passes over what fails while it closes, and the log is there at the next start; only a file
-        # system written in Python (a simulated disk) raises it all the same.
-        with suppress(apsw.IOError, apsw.FullError):
-            connection.close()
+        close_quietly(connection)
+
+
+def settle_log(connection: apsw.Connection, where: str) -> None:
+    """Copy the log that was found into the file, before anything is read of it or built on it.
+
+    Whoever left it may have died before its last fsync, or over one that failed. What the system shows then
+    may vanish in a power cut, and after a failed fsync no later one writes it, since the system takes it for
+    written: what was read of it would not be there, and every commit behind it would go as well. Copied, all
+    of it is written anew, and synced. The log is begun anew as well, by an empty commit: an old one that came
+    back without its end would hide what was copied. A log in use is its users', who have settled it when
+    they began.
+
+    Args:
+        connection: about to become a writer's.
+        where: the store's name in messages.
+
+    Raises:
+        StoreFullError: there is no room to copy it.
+        apsw.Error: the disk has failed; nothing was lost.
+    """
+    connection.set_busy_timeout(0)
+    try:
+        pages, _ = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
+        if pages > 0:
+            # SQLite writes no page whose content is the same, but for this one.
+            connection.pragma("user_version", connection.pragma("user_version"))
+    except (apsw.BusyError, apsw.LockedError):
+        return
+    except (apsw.FullError, apsw.IOError) as error:
+        if is_full(error, connection.system_errno):
+            raise StoreFullError(
+                f"{where}: no room left on the disk for what a process has left in its log; nothing was"
+                " changed: free some space, or open it with read_only=True"
+            ) from error
+        raise
+    finally:
+        connection.set_busy_timeout(BUSY_MILLISECONDS)
+
+
+def close_quietly(connection: apsw.Connection) -> None:
+    """Close a connection whose last checkpoint may fail.
+
+    SQLite passes over what fails while it closes, and the log is there at the next start; only a file system
+    written in Python (a simulated disk) raises it all the same.
+
+    Args:
+        connection: which.
+    """
+    with suppress(apsw.IOError, apsw.FullError):
+        connection.close()
