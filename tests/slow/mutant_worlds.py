@@ -14,6 +14,27 @@ DECISIONS_MAX = 100_000
 """How many decisions a world of these may take: ten times what those of the real code do."""
 
 
+DISK_FAULTS = (
+    ("power_cut=200000", "crash=100000", "duplicate=300"),
+    ("restart=300000", "power_cut=200000", "duplicate=300"),
+    ("disk_io_error=300000", "power_cut=200000", "duplicate"),
+    ("disk_full=300000", "disk_io_error=100000", "crash=100000", "duplicate=300"),
+)
+"""In thousandths of an hour, in worlds of a minute: some of each."""
+WORKFLOW_DISK_FAULTS = (
+    ("power_cut=30000", "crash=20000"),
+    ("restart=40000", "power_cut=20000"),
+    ("disk_io_error=40000", "power_cut=20000"),
+    ("disk_full=40000", "disk_io_error=20000", "crash=10000"),
+)
+"""Rarer, because these worlds last until the last timer and signal, hours of virtual time."""
+
+
+def size_of_logs(seed: int) -> dict:
+    """Choose how much happens in a world of logs."""
+    return {"workflows": 2 + seed % 3, "clients": 6, "duration_seconds": 30, "operations": 25}
+
+
 def plan_of(workload: str, seed: int):
     """Choose a world's plan: some faults in each, and every fourth without any."""
     from treadle.sim.faults import fault_rates
@@ -32,8 +53,21 @@ def plan_of(workload: str, seed: int):
             ),
             ("slow_store=100", "unavailable_store=50", "duplicate=300", "actor_crash=20", "restart=100000"),
         )[seed % 4]
-        size = {"workflows": 2 + seed % 3, "clients": 6, "duration_seconds": 30, "operations": 25}
-        return Plan(faults=fault_rates(faults), decisions_max=DECISIONS_MAX, **size)
+        return Plan(faults=fault_rates(faults), decisions_max=DECISIONS_MAX, **size_of_logs(seed))
+    if workload == "logs on a disk":
+        faults = DISK_FAULTS[seed % 4]
+        size = size_of_logs(seed)
+        return Plan(faults=fault_rates(faults), store="disk", decisions_max=DECISIONS_MAX, **size)
+    if workload == "workflows on a disk":
+        faults = (*WORKFLOW_DISK_FAULTS[seed % 4], "activity_fails")
+        return Plan(
+            workload="workflows",
+            faults=fault_rates(faults),
+            store="disk",
+            workflows=4,
+            duration_seconds=60,
+            decisions_max=3 * DECISIONS_MAX,
+        )
     faults = (
         (),
         ("crash=60000", "crash_at_append=40", "activity_fails=300", "duplicate"),

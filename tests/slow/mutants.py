@@ -8,7 +8,10 @@ Left out, because no caller could tell them from the real code, by argument:
   and the look at what is due has set it before;
 - the units of a cut activation in the wrong order: the store refuses the second, the log is read again, and
   what is lacking is sent anew, one event further each time;
-- a token of the store that outlives its good: stores in memory give none; tests/stores hold SQLite's.
+- a token of the store that outlives what another process has written: a simulated disk is locked by one process,
+  and stores in memory give none; tests/stores hold it on real files;
+- a marker of poison that is not left or not heeded, a log with a bad frame that is opened all the same: they are
+  about files and processes that no simulated disk has; tests/stores hold them, too.
 """
 
 # ruff: noqa: E501  # an exact piece of a source is one string
@@ -44,6 +47,12 @@ WATCHING = "runtime/durable/watching.py"
 TIMETABLE = "runtime/durable/timetable.py"
 ATTEMPTS = "runtime/durable/attempts.py"
 WF = "workflows"
+WRITER = "stores/sqlite/writer.py"
+TRANSACTION = "stores/sqlite/transaction.py"
+SCHEMA = "stores/sqlite/schema.py"
+FAULTS = "stores/sqlite/faults.py"
+DISK = "logs on a disk"
+WF_DISK = "workflows on a disk"
 
 MUTANTS = (
     # -- the actor, its inbox, the supervisor --
@@ -387,5 +396,132 @@ MUTANTS = (
         "    queue.deliver(bytes(signal.args))",
         "    queue.deliver(bytes(signal.args))\n    queue.deliver(bytes(signal.args))",
         WF,
+    ),
+    # -- the SQLite store, over a simulated disk --
+    Mutant(
+        "commits are not synced",
+        SCHEMA,
+        '        ("synchronous", "FULL"),\n',
+        '        ("synchronous", "NORMAL"),\n',
+        DISK,
+    ),
+    Mutant(
+        "nothing is synced",
+        SCHEMA,
+        '        ("synchronous", "FULL"),\n',
+        '        ("synchronous", "OFF"),\n',
+        DISK,
+    ),
+    Mutant(
+        "a checkpoint skips its syncs",
+        WRITER,
+        "            connection.wal_checkpoint(mode=mode)\n",
+        '            connection.pragma("synchronous", "OFF")\n'
+        "            connection.wal_checkpoint(mode=mode)\n"
+        '            connection.pragma("synchronous", "FULL")\n',
+        DISK,
+        100,
+    ),
+    Mutant(
+        "a group is answered before it is committed",
+        WRITER,
+        '            self._execute("BEGIN IMMEDIATE")\n'
+        "            self._notice_others()\n"
+        "            transaction = Transaction(self.connection, self.generation)\n"
+        "            result = work(transaction)\n"
+        "            committing = True\n"
+        '            self._execute("COMMIT")\n',
+        "            if self.connection.in_transaction:\n"
+        '                self._execute("COMMIT")\n'
+        '            self._execute("BEGIN IMMEDIATE")\n'
+        "            self._notice_others()\n"
+        "            transaction = Transaction(self.connection, self.generation)\n"
+        "            result = work(transaction)\n",
+        DISK,
+    ),
+    Mutant(
+        "a failed fsync does not stop the store",
+        FAULTS,
+        "    return committing or _code(error) not in _HARMLESS_IO\n",
+        "    return False\n",
+        DISK,
+        100,
+    ),
+    Mutant(
+        "what a dead process left in its log is built on as it is",
+        WRITER,
+        "        pages, _ = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)\n",
+        "        pages = 0\n",
+        DISK,
+        200,
+    ),
+    Mutant(
+        "a log that was copied is not begun anew",
+        WRITER,
+        "        if pages > 0:\n",
+        "        if pages < 0:\n",
+        DISK,
+        400,
+    ),
+    Mutant(
+        "a log's old head is believed after a write that failed",
+        WRITER,
+        "        self.generation = Generation()\n        self._roll_back()\n",
+        "        self._roll_back()\n",
+        DISK,
+        200,
+    ),
+    Mutant(
+        "a transaction that failed is not rolled back",
+        WRITER,
+        "        self.generation = Generation()\n        self._roll_back()\n",
+        "        self.generation = Generation()\n",
+        DISK,
+        100,
+    ),
+    Mutant(
+        "keys are not written",
+        TRANSACTION,
+        "            self._keyed = True\n",
+        "            pass\n",
+        DISK,
+    ),
+    Mutant(
+        "of the rows of a group the last is not written",
+        TRANSACTION,
+        "        start, end, size = 0, len(values), rows_max\n",
+        "        start, end, size = 0, len(values) - width * (len(values) > 3 * width), rows_max\n",
+        DISK,
+    ),
+    Mutant(
+        "head facts are written once and then stay",
+        TRANSACTION,
+        "ON CONFLICT (workflow) DO UPDATE SET status = excluded.status, run_start_seq = excluded.run_start_seq,\n"
+        "wake_up_ns = excluded.wake_up_ns, name = excluded.name, details = excluded.details,\n"
+        "checksum = excluded.checksum\n",
+        "ON CONFLICT (workflow) DO NOTHING\n",
+        WF_DISK,
+    ),
+    Mutant(
+        "a message that was taken waits again when it comes twice",
+        TRANSACTION,
+        "ON CONFLICT (workflow_id, message_id) DO NOTHING\n",
+        "ON CONFLICT (workflow_id, message_id) DO UPDATE SET taken = 0, payload = excluded.payload\n",
+        WF_DISK,
+        100,
+    ),
+    Mutant(
+        "a message that was taken stays in the mailbox",
+        TRANSACTION,
+        "UPDATE mailbox SET taken = 1, payload = x'' WHERE",
+        "UPDATE mailbox SET payload = payload WHERE",
+        WF_DISK,
+    ),
+    Mutant(
+        "a take-over forgets its epoch",
+        WRITER,
+        """UPDATE settings SET value = value + 1 WHERE name = 'epoch'""",
+        """UPDATE settings SET value = max(1, value) WHERE name = 'epoch'""",
+        WF_DISK,
     ),
 )

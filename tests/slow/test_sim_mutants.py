@@ -14,7 +14,7 @@ import treadle
 
 PACKAGE = Path(treadle.__file__).parent
 PROCESSES = 2
-MUTANTS_MIN = 40
+MUTANTS_MIN = 60
 CHILD_SECONDS_MAX = 200
 
 
