@@ -105,10 +105,14 @@ def _world_number(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture
 def world(request: pytest.FixtureRequest, _treadle_world_number: int) -> Any:
-    """A world for `treadle.testing.simulate`: the test runs in many, each of another seed and crash."""
+    """A world for `treadle.testing.simulate`: the test runs in many, each of another seed and crash.
+
+    Every third has its store on a simulated disk, where a crash leaves what SQLite leaves.
+    """
     from treadle.testing import Conditions  # noqa: PLC0415  # see above
 
-    made = Conditions(_treadle_world_number, (), _crash(_treadle_world_number))
+    number = _treadle_world_number
+    made = Conditions(number, (), _crash(number), "disk" if number % 3 == 2 else "memory")
     node = request.node
     node.add_report_section("call", "treadle", f"{made!r}\nagain: pytest {shlex.quote(node.nodeid)}")
     return made

@@ -66,6 +66,7 @@ simulated("world-model-script", lambda: simulate(pay, activities={charge: return
 simulated("world-child-missing", lambda: simulate(order, activities=MODELS))
 simulated("world-crash", lambda: simulate(pay, activities=MODELS, crash=(3, "during")))  # type: ignore[arg-type]
 simulated("world-real-io", lambda: simulate(pay, activities={charge: reads_a_price_list}))
+simulated("world-store", lambda: simulate(pay, activities=MODELS, store="floppy"))  # type: ignore[arg-type]
 simulated("world-said-twice", lambda: simulate(pay, activities=MODELS, world=Conditions(), seed=3))
 
 

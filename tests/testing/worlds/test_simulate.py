@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import attrs
 import parcels
 import pytest
 import trio
@@ -325,6 +326,47 @@ def test_a_model_that_waits_outside_its_world_is_named_with_its_line(model):
     assert line < int(told[1]) <= line + 6
 
 
+# -- on a simulated disk --
+
+
+def decides_on_a_disk(seed):
+    """Let all that can befall a disk befall it often, for most of an hour."""
+    return simulate(
+        parcels.waits_a_month,
+        signals=[SignalAt(3_000, "decision", "yes")],
+        store="disk",
+        seed=seed,
+        faults=["power_cut=20000", "disk_io_error=40000", "disk_full=20000", "crash=10000"],
+    )
+
+
+def test_a_workflow_comes_to_its_end_on_a_disk_that_fails():
+    simulated = [decides_on_a_disk(seed) for seed in range(4)]
+
+    assert {"yes"} == {one.result for one in simulated}
+    assert {"power_cut", "disk_io_error", "disk_full", "crash"} == {
+        fault for one in simulated for fault in one.run.faults
+    }
+    assert simulated[0].run.digest == decides_on_a_disk(0).run.digest
+
+
+def test_a_crash_over_a_disk_is_told_with_its_store_and_shown_again_by_what_is_told():
+    world = Conditions(3, (), (3, "after"), "disk")
+
+    assert "Conditions(seed=3, crash=(3, 'after'), store='disk')" == repr(world)
+    assert eval(repr(world)) == world  # noqa: S307
+    first = an_order(lambda *_: "paid", world)
+    assert "store='disk'" in first.call
+    assert first.run.digest == an_order(lambda *_: "paid", eval(repr(world))).run.digest  # noqa: S307
+    assert first.run.digest != an_order(lambda *_: "paid", attrs.evolve(world, store="memory")).run.digest
+
+
+def test_worlds_on_a_disk_can_be_drawn():
+    drawn = find(any_world(store="disk"), lambda _: True, settings=settings(database=None))
+
+    assert "disk" == drawn.store
+
+
 # -- bad input --
 
 
@@ -371,6 +413,7 @@ BAD = {
     "an impossible rate": (lambda: simulate(parcels.fails, faults=["delay=1001"]), "0 to 1,000, got '1001'"),
     "append 0": (lambda: simulate(parcels.fails, crash=(0, "after")), r"write crash=\(3, 'after'\)"),
     "a crash at no side": (lambda: simulate(parcels.fails, crash=(1, "during")), "'before' or 'after'"),
+    "no store": (lambda: simulate(parcels.fails, store="floppy"), "'memory' or 'disk', got 'floppy'"),
     "a crash as number": (lambda: simulate(parcels.fails, crash=3), "got 3"),
     "a seed below 0": (lambda: simulate(parcels.fails, seed=-1), "a seed is a whole number"),
     "no conditions": (lambda: simulate(parcels.fails, world=7), "got 7"),

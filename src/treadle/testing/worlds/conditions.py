@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import attrs
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
 When = Literal["before", "after"]
+Keeps = Literal["memory", "disk"]
+"""What a world's store is: memory, or SQLite over a simulated disk."""
 
 APPENDS_MAX: Final = 40
 """Up to which append a drawn crash lies: a workflow of a dozen steps makes fewer."""
@@ -23,7 +25,8 @@ DRAWN_FAULTS: Final = tuple(name for name in FAULTS if name != "pause")
 second for what others wrote, so that a workflow that sleeps for months takes minutes."""
 _DRAWN_SEED_MAX: Final = 999
 """Few, so that shrinking a seed, where smaller is not simpler, takes seconds and not minutes."""
-_WHEN: Final = ("before", "after")
+_WHEN: Final = get_args(When)
+_KEEPS: Final = get_args(Keeps)
 _EARLY_WEIGHT: Final = 20
 """How much oftener the first append is drawn than the twentieth and each later one."""
 
@@ -50,14 +53,17 @@ class Conditions:
         faults: which may happen: names of `treadle.sim.FAULTS`, ``"name=rate"`` in thousandths, or ``"all"``.
         crash: at which append the process is killed, counted from 1 over all its lives, and whether
             ``"before"`` or ``"after"`` its write; None for no crash of this kind.
+        store: ``"memory"``, or ``"disk"`` for SQLite over a simulated disk, which power cuts, I/O errors and
+            want of room can befall (faults ``power_cut``, ``disk_io_error``, ``disk_full``).
 
     Raises:
-        UsageError: an unknown fault, an impossible rate, no such seed or crash.
+        UsageError: an unknown fault, an impossible rate, no such seed, crash or store.
     """
 
     seed: int = attrs.field(default=0)
     faults: tuple[str, ...] = attrs.field(default=(), converter=_faults)
     crash: tuple[int, When] | None = attrs.field(default=None)
+    store: Keeps = attrs.field(default="memory")
 
     @seed.validator
     def _check_seed(self, _attribute: object, value: object) -> None:
@@ -75,17 +81,24 @@ class Conditions:
                 " write crash=(3, 'after')"
             )
 
+    @store.validator
+    def _check_store(self, _attribute: object, value: Any) -> None:
+        if value not in _KEEPS:
+            raise UsageError(f"store is 'memory' or 'disk', got {value!r}; write store='disk'")
+
     def __repr__(self) -> str:
         told = [f"seed={self.seed}"]
         if self.faults:
             told.append(f"faults={list(self.faults)}")
         if self.crash is not None:
             told.append(f"crash={self.crash}")
+        if self.store != "memory":
+            told.append(f"store={self.store!r}")
         return f"Conditions({', '.join(told)})"
 
 
 def any_world(
-    *, faults: Iterable[str] = DRAWN_FAULTS, appends_max: int = APPENDS_MAX
+    *, faults: Iterable[str] = DRAWN_FAULTS, appends_max: int = APPENDS_MAX, store: Keeps = "memory"
 ) -> SearchStrategy[Conditions]:
     """Draw worlds: any schedule, any of some faults, and any single crash.
 
@@ -95,12 +108,13 @@ def any_world(
     Args:
         faults: those that are drawn from: names, or ``"name=rate"``; an empty list for none.
         appends_max: up to which append the crash lies.
+        store: ``"memory"``, or ``"disk"`` for SQLite over a simulated disk.
 
     Returns:
         A hypothesis strategy of `Conditions`.
 
     Raises:
-        UsageError: an unknown fault, an impossible rate, or no append to crash at.
+        UsageError: an unknown fault, an impossible rate, no append to crash at, or no such store.
         ImportError: hypothesis is not installed.
     """
     from hypothesis import strategies  # noqa: PLC0415  # only this needs hypothesis
@@ -118,6 +132,7 @@ def any_world(
         crash=strategies.sampled_from(_crashes(appends_max)),
         seed=strategies.integers(0, _DRAWN_SEED_MAX),
         faults=chosen.map(lambda drawn: tuple(name for name in names if name in drawn)),
+        store=strategies.just(Conditions(store=store).store),
     )
 
 
@@ -127,8 +142,7 @@ def _crashes(appends_max: int) -> list[tuple[int, When] | None]:
     Evenly drawn, one of 80 crashes is met in a hundred examples by luck alone, and most workflows are over
     before most of them. So an append is drawn the more often the earlier it is.
     """
-    whens: tuple[When, ...] = ("before", "after")
     crashes: list[tuple[int, When] | None] = [None]
     for number in range(1, appends_max + 1):
-        crashes += [(number, when) for when in whens for _ in range(-(-_EARLY_WEIGHT // number))]
+        crashes += [(number, when) for when in _WHEN for _ in range(-(-_EARLY_WEIGHT // number))]
     return crashes

@@ -18,7 +18,7 @@ from treadle.sim.plan import Plan
 from treadle.sim.running import run_world
 from treadle.testing.workflows.dated import SignalAt
 from treadle.testing.worlds.client import FAULTS_SECONDS, Client
-from treadle.testing.worlds.conditions import Conditions, When
+from treadle.testing.worlds.conditions import Conditions, Keeps, When
 from treadle.testing.worlds.models import stand_ins
 from treadle.testing.worlds.reach import reaches
 from treadle.testing.worlds.simulated import Simulated, SimulationFailedError
@@ -37,6 +37,7 @@ def simulate(
     seed: int = 0,
     faults: Iterable[str] = (),
     crash: tuple[int, When] | None = None,
+    store: Keeps = "memory",
     world: Conditions | None = None,
 ) -> Simulated[Any]:
     """Run a workflow in a world: the production runtime and store, under a schedule, faults and a crash.
@@ -57,7 +58,8 @@ def simulate(
         faults: which faults may happen, in the first virtual hour: names of `treadle.sim.FAULTS`,
             ``"name=rate"``, or ``"all"``.
         crash: at which append, from 1, the process is killed, and whether ``"before"`` or ``"after"`` it.
-        world: seed, faults and crash in one, as the fixture ``world`` and `any_world` give them.
+        store: ``"memory"``, or ``"disk"`` for SQLite over a simulated disk, which faults can befall.
+        world: seed, faults, crash and store in one, as the fixture ``world`` and `any_world` give them.
 
     Returns:
         What it has come to.
@@ -76,7 +78,7 @@ def simulate(
             "a world is a run of Trio of its own, and simulate() was called inside another one; call it from"
             " a plain test function, without async"
         )
-    conditions = _conditions(world, seed, faults, crash)
+    conditions = _conditions(world, Conditions(seed, faults, crash, store))
     client = _client(workflow, args, activities or {}, signals, workflows, id)
     call = f"simulate({', '.join([workflow.name, *map(repr, args)])}, ..., world={conditions!r})"
     _note(call)
@@ -85,6 +87,7 @@ def simulate(
         conditions.seed,
         Plan(
             workload="own",
+            store=conditions.store,
             workflows=1,
             clients=1,
             duration_seconds=FAULTS_SECONDS,
@@ -119,8 +122,7 @@ def simulate(
     )
 
 
-def _conditions(world: Any, seed: int, faults: Iterable[str], crash: tuple[int, When] | None) -> Conditions:
-    own = Conditions(seed, faults, crash)
+def _conditions(world: Any, own: Conditions) -> Conditions:
     if world is None:
         return own
     if not isinstance(world, Conditions):
@@ -129,7 +131,8 @@ def _conditions(world: Any, seed: int, faults: Iterable[str], crash: tuple[int, 
         )
     if own != Conditions():
         raise UsageError(
-            f"world= says seed, faults and crash, got others beside it: {own!r}; leave one of the two out"
+            f"world= says seed, faults, crash and store, got others beside it: {own!r}; leave one of the two"
+            " out"
         )
     return world
 
