@@ -11,6 +11,7 @@ from treadle.sim import Plan, fault_rates
 from treadle.sim.exploring import shrink
 from treadle.sim.exploring.smaller import size, smaller_plans
 from treadle.sim.running import SEED_MAX, Run, run_world
+from treadle.sim.workloads import Workload
 
 BROKEN = Violation("isolation", "w0", 1, "a planted one")
 FAULTS = {"crash": 20_000, "duplicate": 50, "delay": 100}
@@ -34,7 +35,7 @@ def made(seed, plan, *violations, lines=20):
 def breaking(breaks, *violations):
     """Run worlds of which those that fit break a promise."""
 
-    def run(seed, plan, *, own=None):
+    def run(seed, plan, *, own=None, **_watch):
         assert own is None
         return made(seed, plan, *((violations or (BROKEN,)) if breaks(seed, plan) else ()))
 
@@ -93,7 +94,7 @@ def test_a_disk_is_given_up_where_memory_shows_the_same():
 def test_fewer_faults_are_looked_for_not_lower_rates():
     """A rate goes down where that makes fewer of them."""
 
-    def run(seed, plan, *, own=None):
+    def run(seed, plan, *, own=None, **_watch):
         assert own is None
         rate = plan.faults.get("duplicate", 0)
         return made(seed, plan, *([BROKEN] if rate else []), lines=20 + rate)
@@ -106,7 +107,7 @@ def test_fewer_faults_are_looked_for_not_lower_rates():
 def test_what_is_smaller_and_breaks_another_promise_does_not_count():
     other = Violation("chain", "w0", 1, "another")
 
-    def run(seed, plan, *, own=None):
+    def run(seed, plan, *, own=None, **_watch):
         assert own is None
         return made(seed, plan, BROKEN if plan.clients > 2 else other)
 
@@ -114,12 +115,29 @@ def test_what_is_smaller_and_breaks_another_promise_does_not_count():
 
 
 def test_what_is_smaller_and_raises_another_error_does_not_count():
-    def run(seed, plan, *, own=None):
+    def run(seed, plan, *, own=None, **_watch):
         assert own is None
         name = "KeyError" if plan.clients > 2 else "ValueError"
         return made(seed, plan, Violation("raises_nothing", "", None, f"{name}: 3 at shop.py:7 in clients"))
 
     assert 3 == shrink(run(3, LARGE), examples_max=30, run=run).run.plan.clients
+
+
+def test_a_smaller_world_that_does_not_end_is_given_up_and_its_plan_says_nothing_of_that():
+    """Otherwise one such world takes the half-hour that a world may take, and breaks another promise."""
+
+    class Own(Workload):
+        async def clients(self, world):
+            while world.plan.clients == 1:
+                await world.kernel.sleep(1)
+
+        async def check(self, _world, _store):
+            return [Violation("mine", "", None, "not so")]
+
+    plan = Plan(workflows=1, clients=2, operations=1, duration_seconds=1)
+    shrunk = shrink(run_world(3, plan, own=Own()), own=Own, examples_max=5)
+
+    assert plan == shrunk.run.plan
 
 
 def test_it_ends_when_its_time_is_over_with_the_smallest_so_far():
@@ -138,7 +156,7 @@ def test_ctrl_c_ends_it_with_the_smallest_so_far(error):
     worlds = []
     seen = []
 
-    def run(seed, plan, *, own=None):
+    def run(seed, plan, *, own=None, **_watch):
         assert own is None
         worlds.append(plan)
         if len(worlds) > 5:
@@ -152,7 +170,7 @@ def test_ctrl_c_ends_it_with_the_smallest_so_far(error):
 
 
 def test_another_error_of_a_world_is_nobodys_to_swallow():
-    def run(seed, plan, *, own=None):
+    def run(seed, plan, *, own=None, **_watch):
         assert own is None
         if plan.clients < 5:
             raise UsageError("not with so few")
@@ -163,7 +181,7 @@ def test_another_error_of_a_world_is_nobodys_to_swallow():
 
 
 def test_a_second_shrink_begins_with_what_the_first_has_found(tmp_path):
-    def run(seed, plan, *, own=None):
+    def run(seed, plan, *, own=None, **_watch):
         assert own is None
         return made(seed, plan, *([BROKEN] if plan.clients > 2 and "delay" in plan.faults else []))
 

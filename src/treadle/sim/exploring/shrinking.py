@@ -28,6 +28,7 @@ from treadle.sim.exploring.smaller import size, smaller_plans
 from treadle.sim.plan import Plan
 from treadle.sim.running import SEED_MAX, Run, run_world
 from treadle.sim.workloads import Workload
+from treadle.sim.world import World
 
 EXAMPLES_MAX: Final = 300
 """How many plans a round tries before it gives up: some minutes of CPU, for large worlds."""
@@ -36,6 +37,12 @@ SEEDS_MAX: Final = 16
 DECISIONS_SHARE: Final = 2
 """How many times the decisions of the failing run all seeds of one plan take together, at most: small worlds
 are cheap, so more of them are tried."""
+
+_LONG: Final = 4
+"""How many times the decisions of the failing run a smaller one takes before it counts as endless."""
+_LONG_DECISIONS: Final = 10_000
+"""Below this none does: nearly all that a small world does is to open and to close."""
+_ENDLESS: Final = ("every task waits", "it takes more than", "take turns")
 
 End = Literal["nothing smaller", "time", "interrupted"]
 
@@ -79,7 +86,7 @@ def shrink(
             time.
         told: called after each world: how many were run, and the smallest failing run so far.
         clock: tells how long it has taken.
-        run: makes a run of seed, plan and ``own``; another one in tests.
+        run: makes a run of seed, plan, ``own`` and ``watch``; another one in tests.
 
     Returns:
         The smallest failing run.
@@ -157,7 +164,7 @@ class _Attempts:
         run: Callable[..., Run],
     ) -> None:
         self.smallest = failing
-        self.wanted: set[tuple[str, str, str]] = {_told_apart(one) for one in failing.violations}
+        self.wanted: set[tuple[str, str]] = {_told_apart(one) for one in failing.violations}
         self.rates = failing.plan.faults
         self.tried = 0
         self._failing = failing
@@ -191,12 +198,17 @@ class _Attempts:
         """Run a world, if there is time, and note it when it is the smallest."""
         if self._clock() >= self._ends:
             raise _TimeIsUpError
-        made = self._run(seed, plan, own=self._own())
+        made = self._run(seed, plan, own=self._own(), watch=self._bound)
         self.tried += 1
         if self.breaks(made):
             self.smallest = min(self.smallest, made, key=size)
         self._told(self.tried, self.smallest)
         return made
+
+    def _bound(self, world: World) -> None:
+        # Not in the plan: whoever runs the smallest one again needs no such limit, because it has ended.
+        most = max(_LONG_DECISIONS, _LONG * self._failing.decisions)
+        world.kernel.decisions_max = min(most, world.kernel.decisions_max)
 
     def breaks(self, made: Run) -> bool:
         """Tell whether a run breaks the promise that is to be broken."""
@@ -206,7 +218,7 @@ class _Attempts:
 class _Known:
     """What is known of a failing run from the last time: its smallest run, in a database of hypothesis."""
 
-    def __init__(self, folder: str | Path, failing: Run, wanted: set[tuple[str, str, str]]) -> None:
+    def __init__(self, folder: str | Path, failing: Run, wanted: set[tuple[str, str]]) -> None:
         database = importlib.import_module("hypothesis.database").DirectoryBasedExampleDatabase
         self._database: Any = database(folder)
         # Without a version of the code: who has changed it wants to know whether the smallest still breaks.
@@ -234,10 +246,14 @@ class _TimeIsUpError(BaseException):
     """Ends a search at once; no `Exception`, because hypothesis takes those for what it looks for."""
 
 
-def _told_apart(violation: Violation) -> tuple[str, str, str]:
-    """Name what is broken: a world that raises another error than before shows another bug."""
-    raised = violation.message.partition(":")[0] if violation.promise == "raises_nothing" else ""
-    return violation.promise, violation.anomaly or "", raised
+def _told_apart(violation: Violation) -> tuple[str, str]:
+    """Name what is broken: a world that raises another error, or is endless otherwise, shows another bug."""
+    how = violation.anomaly or ""
+    if violation.promise == "raises_nothing":
+        how = violation.message.partition(":")[0]
+    elif violation.promise == "comes_to_an_end":
+        how = next((words for words in _ENDLESS if words in violation.message), "")
+    return violation.promise, how
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
