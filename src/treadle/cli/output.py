@@ -31,6 +31,14 @@ _SHOWN_SIZE_BYTES_MAX: Final = 4_096
 _VALUE_WIDTH_MIN: Final = 10
 """How many cells a value has beside its label, however narrow the screen."""
 
+_STYLES: Final = {
+    "holds": "green",
+    "all promises hold": "bold green",
+    "BROKEN": "bold red",
+    "VIOLATION": "bold red",
+}
+"""How a terminal shows what a verdict begins with."""
+
 # Control characters could rewrite the screen, and the marks that turn the reading direction lie about order.
 _UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _SHORT_ESCAPES: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -187,7 +195,7 @@ def show_facts(output: OutputFormat, title: str, record: Mapping[str, Any], rows
     for label, value in rows.items():
         if value is not None:
             lines = value if isinstance(value, list) else [value]
-            table.add_row(label, Text("\n".join(shown(line) for line in lines)))
+            table.add_row(label, Text("\n".join(shown(line) for line in lines), style=_style(lines[0])))
     console = Console(file=sys.stdout, highlight=False)
     if not console.is_terminal:
         table.box, table.padding = None, (0, 2, 0, 0)
@@ -196,6 +204,11 @@ def show_facts(output: OutputFormat, title: str, record: Mapping[str, Any], rows
     with console.capture() as captured:
         console.print(table)
     write_out("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+
+
+def _style(value: Any) -> str:
+    # A verdict is seen before it is read.
+    return next((style for words, style in _STYLES.items() if str(value).startswith(words)), "")
 
 
 def shown(value: Any) -> str:
