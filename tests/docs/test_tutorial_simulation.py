@@ -70,17 +70,25 @@ def test_the_race_is_what_the_page_tells(folder, capsys):
     first = next(text for language, text in found if language == "python")
     shown = [text for language, text in found if language == "text"]
     (folder / "roster.py").write_text(first)
-    assert 4 == main(
-        ["sim", "soak", "roster:Roster", "--seeds", "500", "--duration", "120", "--faults", "none"]
-    )
-    (history,) = folder.glob("sim-*.jsonl")
-    notes = [json.loads(line) for line in history.read_text().splitlines() if '"note"' in line]
-    told = [json.loads(line) for line in shown[1].splitlines()]
+    assert 4 == main(["sim", "soak", "roster:Roster", "--seeds", "500", "--duration", "120"])
+    soaked = capsys.readouterr().err
+    (large,) = folder.glob("sim-*.jsonl")
+    assert 4 == main(["sim", "shrink", "--history", large.name])
+    shrunk = capsys.readouterr()
+    (small,) = set(folder.glob("sim-*.jsonl")) - {large}
+    notes = [json.loads(line) for line in small.read_text().splitlines() if '"note"' in line]
+    violation, sizes, command, history = shown
+    told = [json.loads(line) for line in history.splitlines()]
 
+    assert without_numbers(violation) in without_numbers(soaked)
+    for line in sizes.splitlines():
+        assert without_numbers(line).strip() in without_numbers(shrunk.out)
+    assert "kinds of faults   17 -> 0" in sizes
+    assert "kinds of faults   17 -> 0" in shrunk.out
+    assert without_numbers(command) in without_numbers(shrunk.err)
     assert ["asked", "asked", "signed off", "signed off"] == [note["note"] for note in notes]
     assert [list(note) for note in told] == [list(note) for note in notes]
     assert [note["note"] for note in told] == [note["note"] for note in notes]
-    assert without_numbers(shown[0]) in without_numbers(capsys.readouterr().err)
 
 
 def without_numbers(text: str) -> str:
