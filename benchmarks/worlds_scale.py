@@ -8,6 +8,7 @@ divides the rates by the hour (20).
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import subprocess
@@ -43,6 +44,7 @@ def one(kind: str) -> None:
         limits="usual",
         decisions_max=1_000_000_000,
     )
+    gc.set_threshold(100_000, 20, 50)  # as the command sets it
     begun = time.process_time()
     run = run_world(7, plan)
     lived = time.process_time()

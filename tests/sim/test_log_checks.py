@@ -1,5 +1,8 @@
 """Each check of raw logs fails on a history that breaks its promise, and on no other."""
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from treadle.sim.workloads.log_checks import (
     Told,
     guards_held,
@@ -64,3 +67,48 @@ def test_who_asks_for_no_place_is_refused_only_when_others_were_faster():
     assert ["refusals"] == promises(refused_for_a_reason([refused, *rivals], readmissions_max=3))
     gap = told(1, 9, "refused", writes=[("a", ["7"], None)], readmitted=True, error="SequenceGapError")
     assert ["refusals"] == promises(refused_for_a_reason([gap], readmissions_max=1))
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 20), st.one_of(st.none(), st.integers(1, 9)), st.sampled_from(["a", "b", "ab"])
+        ),
+        max_size=12,
+    ),
+    st.integers(0, 4),
+)
+def test_rivals_are_counted_as_by_asking_everybody(made, readmissions_max):
+    """Who overlaps in time and writes to the same log is a rival; no search through all is needed."""
+    everybody = [
+        told(
+            begin,
+            None if long is None else begin + long,
+            "unknown" if long is None else "refused",
+            writes=[(name, ["7"], None) for name in names],
+            readmitted=True,
+            error="ConflictError",
+        )
+        for begin, long, names in made
+    ]
+
+    def rivals(one):
+        return sum(
+            other is not one
+            and other.begin < one.end
+            and (other.end is None or other.end > one.begin)
+            and one.writes[0][0] in [name for name, _, _ in other.writes]
+            for other in everybody
+        )
+
+    few = [one for one in everybody if one.outcome == "refused" and rivals(one) < readmissions_max]
+
+    assert len(few) == len(refused_for_a_reason(everybody, readmissions_max=readmissions_max))
+
+
+def test_a_guard_is_held_against_the_first_place_of_a_mark():
+    """A mark that stands there twice is another check's finding."""
+    unit = [told(writes=[("a", ["1"], 1)], guarded=[("b", 0)])]
+
+    assert [] == guards_held(unit, {"a": [1, 2, 9], "b": [5]}, {"a": ["1", "2", "1"], "b": ["4"]})
+    assert [] == guards_held(unit, {"b": [5]}, {"a": [], "b": ["4"]})

@@ -5,7 +5,7 @@ Every check takes what clients have noted, and marks with their seqs; none asks 
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 
@@ -167,13 +167,17 @@ def guards_held(
         What was broken.
     """
     violations: list[Violation] = []
+    places: dict[str, dict[str, int]] = {}
     for one in told:
         if not one.guarded:
             continue
         name, marks, _ = one.writes[0]
-        if marks[0] not in logs[name]:
+        if name not in places:
+            # From behind, so that of a mark that stands there twice the first place is told.
+            places[name] = {mark: place for place, mark in reversed(list(enumerate(logs[name])))}
+        place = places[name].get(marks[0])
+        if place is None:
             continue
-        place = logs[name].index(marks[0])
         if place >= len(positions.get(name, ())):
             violations.append(
                 Violation("guards", name, place + 1, "the feed of all commits has no such event")
@@ -199,6 +203,7 @@ def refused_for_a_reason(told: Sequence[Told], *, readmissions_max: int) -> list
         What was broken.
     """
     violations: list[Violation] = []
+    rivals_of = _Rivals(told)
     for one in told:
         if not one.readmitted or one.outcome != "refused":
             continue
@@ -207,14 +212,42 @@ def refused_for_a_reason(told: Sequence[Told], *, readmissions_max: int) -> list
             message = f"{one.error} was told to one who had asked for no place"
             violations.append(Violation("refusals", name, None, message))
         elif one.error == "ConflictError":
-            rivals = sum(
-                other is not one
-                and other.begin < (one.end or 0)
-                and (other.end is None or other.end > one.begin)
-                and any(written == name for written, _, _ in other.writes)
-                for other in told
-            )
+            rivals = rivals_of.count(name, one)
             if rivals < readmissions_max:
                 message = f"others were faster at most {rivals} times, expected {readmissions_max}"
                 violations.append(Violation("refusals", name, None, message))
     return violations
+
+
+class _Rivals:
+    """Counts who was under way with the same log at the same time, in two look-ups.
+
+    Args:
+        told: all operations.
+    """
+
+    def __init__(self, told: Iterable[Told]) -> None:
+        self._begins: dict[str, list[int]] = {}
+        self._ends: dict[str, list[int]] = {}
+        for one in told:
+            for name in {written for written, _, _ in one.writes}:
+                self._begins.setdefault(name, []).append(one.begin)
+                if one.end is not None:
+                    self._ends.setdefault(name, []).append(one.end)
+        for moments in (*self._begins.values(), *self._ends.values()):
+            moments.sort()
+
+    def count(self, name: str, one: Told) -> int:
+        """Count those that began before an operation ended, less those that had ended when it began.
+
+        Args:
+            name: the log.
+            one: the operation; it writes to that log, and is no rival of itself.
+
+        Returns:
+            How many.
+        """
+        if one.end is None:
+            return 0
+        ended = bisect_right(self._ends.get(name, ()), one.begin)
+        return bisect_left(self._begins[name], one.end) - ended - 1

@@ -6,7 +6,7 @@ later tells whose it is and which call has written it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
@@ -530,6 +530,7 @@ class Logs:
         told = sorted((one for client in self.made for one in client.told), key=lambda one: one.begin)
         violations = [lie for client in self.made for lie in client.lies]
         logs: dict[str, list[str]] = {}
+        told_of = _by_log(told)
         world.logs_to_check = world.plan.workflows
         for number in range(world.plan.workflows):
             world.logs_checked = number
@@ -542,7 +543,7 @@ class Logs:
             violations += isolation(name, events, owner_of)
             violations += chain(name, await store.audit(name, limit=len(events) + 1), head=head[1:3])
             violations += nothing_twice(name, marks)
-            violations += _as_told(name, told, marks)
+            violations += _as_told(name, told_of.get(name, ()), marks)
         violations += whole_or_not_there(told, logs)
         violations += read_as_stored(told, logs)
         violations += in_real_time(told)
@@ -554,7 +555,7 @@ class Logs:
             violations += _missed(followed, seen, logs[followed])
             if world.plan.is_calm:
                 late_seconds_max = max(FOLLOWED_SECONDS_MAX, world.config.poll_seconds + 1)
-                violations += _late(followed, follower.seen, told, late_seconds_max)
+                violations += _late(followed, follower.seen, told_of.get(followed, ()), late_seconds_max)
         return violations
 
 
@@ -587,6 +588,15 @@ async def _positions(store: Store) -> dict[str, list[int]]:
         for found in page:
             positions.setdefault(found.workflow_id, []).append(found.position)
     return positions
+
+
+def _by_log(told: Iterable[Told]) -> dict[str, list[Told]]:
+    """Find all operations that wrote to each log: asking all of them for each log would be quadratic."""
+    found: dict[str, list[Told]] = {}
+    for one in told:
+        for name in dict.fromkeys(written for written, _, _ in one.writes):
+            found.setdefault(name, []).append(one)
+    return found
 
 
 def _as_told(name: str, told: Sequence[Told], found: Sequence[str]) -> list[Violation]:
