@@ -16,7 +16,7 @@ from treadle.sim.lines import Lines
 
 HISTORY_VERSION: Final = 1
 LINES_MAX: Final = 20_000_000
-"""How many lines are kept, since they fill memory: half a gigabyte of it, compressed; the digest goes on."""
+"""How many lines are kept, since they fill memory: some 400 MB of it, compressed; the digest goes on."""
 # In the order in which they are given: the first key tells what kind of line it is.
 _encode: Final = msgspec.json.Encoder().encode
 
