@@ -252,5 +252,6 @@ BITES = {
     "duplicate": (300, (), ArrivesTwice),
     "cancelled_caller": (500, ("slow_store=300",), AsksAgain),
     "activity_fails": (300, (), CallsOnce),
+    "activity_twice": (300, (), ChargesTwice),
     "activity_hangs": (300, (), WaitsForEver),
 }

@@ -1,6 +1,7 @@
 """The checks find what is wrong: bugs planted into the store under a world are each found in some seeds."""
 
-import attrs
+from array import array
+
 import pytest
 
 from treadle.log import chain_digest, root_digest
@@ -13,14 +14,21 @@ from treadle.stores.memory import MemoryStore
 SEEDS = range(6)
 
 
-def rechained(log, workflow_id):
-    """Give a log the digests its events would have, so that no digest shows what was done to them."""
-    digest = root_digest(workflow_id)
-    log.digests.clear()
-    for place, event in enumerate(log.events):
-        log.events[place] = attrs.evolve(event, seq=place + 1)
-        digest = chain_digest(digest, log.events[place])
-        log.digests.append(digest)
+def rows_of(log):
+    """What a log's columns hold, event by event."""
+    return list(zip(log.timestamps, log.kinds, log.payloads, strict=True))
+
+
+def put(log, rows):
+    """Let a log hold other events, chained so that no digest shows what was done to them."""
+    log.timestamps[:] = array("q", [timestamp for timestamp, _, _ in rows])
+    log.kinds[:] = bytes(kind for _, kind, _ in rows)
+    log.payloads[:] = [payload for _, _, payload in rows]
+    digest = root_digest(log.workflow_id)
+    log.digests[:] = digest
+    for seq in range(1, len(rows) + 1):
+        digest = chain_digest(digest, log.event(seq))
+        log.digests += digest
 
 
 class Buggy(MemoryStore):
@@ -39,28 +47,27 @@ class Buggy(MemoryStore):
         return outcomes
 
     def long_logs(self):
-        return [(name, log) for name, log in self._logs.items() if len(log.events) > 3]
+        return [log for log in self._logs.values() if len(log.payloads) > 3]
 
 
 class DropsAnAcknowledgedEvent(Buggy):
     def go_wrong(self, units, outcomes):
         for unit, outcome in zip(units, outcomes, strict=True):
             if isinstance(outcome, Written) and len(unit.batches) == 1:
-                name = unit.batches[0].workflow_id
-                log = self._logs[name]
-                for kept in (log.events, log.digests, log.positions):
-                    kept.pop()
-                log.keys = {key: seq for key, seq in log.keys.items() if seq <= len(log.events)}
+                log = self._logs[unit.batches[0].workflow_id]
+                put(log, rows_of(log)[:-1])
+                log.positions.pop()
+                log.keys = {key: seq for key, seq in (log.keys or {}).items() if seq <= len(log.payloads)}
                 return True
         return False
 
 
 class DoublesAnEvent(Buggy):
     def go_wrong(self, _units, _outcomes):
-        for name, log in self.long_logs():
-            log.events.append(log.events[-1])
+        for log in self.long_logs():
+            rows = rows_of(log)
+            put(log, [*rows, rows[-1]])
             log.positions.append(log.positions[-1])
-            rechained(log, name)
             return True
         return False
 
@@ -70,27 +77,27 @@ class SwapsTwoLogsEvents(Buggy):
         logs = self.long_logs()[:2]
         if len(logs) < 2:
             return False
-        (_, one), (_, other) = logs
-        one.events[1], other.events[1] = other.events[1], one.events[1]
-        for name, log in logs:
-            rechained(log, name)
+        one, other = map(rows_of, logs)
+        one[1], other[1] = other[1], one[1]
+        put(logs[0], one)
+        put(logs[1], other)
         return True
 
 
 class SwapsTwoEventsOfALog(Buggy):
     def go_wrong(self, _units, _outcomes):
-        for name, log in self.long_logs():
-            log.events[0], log.events[1] = log.events[1], log.events[0]
-            rechained(log, name)
+        for log in self.long_logs():
+            first, second, *rest = rows_of(log)
+            put(log, [second, first, *rest])
             return True
         return False
 
 
 class FlipsABit(Buggy):
     def go_wrong(self, _units, _outcomes):
-        for _, log in self.long_logs():
-            payload = log.events[1].payload
-            log.events[1] = attrs.evolve(log.events[1], payload=payload[:-1] + bytes([payload[-1] ^ 1]))
+        for log in self.long_logs():
+            payload = log.payloads[1]
+            log.payloads[1] = payload[:-1] + bytes([payload[-1] ^ 1])
             return True
         return False
 
@@ -102,7 +109,7 @@ class ForgetsKeys(Buggy):
 
     def go_wrong(self, _units, _outcomes):
         for log in self._logs.values():
-            log.keys.clear()
+            log.keys = None
         return False
 
 
@@ -114,9 +121,9 @@ class WritesWhatItRefuses(MemoryStore):
                 batch: Batch = unit.batches[0]
                 log = self._logs.get(batch.workflow_id)
                 if log is not None and not outcome_is_repeat(outcome):
-                    log.events += batch.events
-                    log.positions += [log.positions[-1]] * len(batch.events)
-                    rechained(log, batch.workflow_id)
+                    offered = [(event.timestamp, event.kind, event.payload) for event in batch.events]
+                    put(log, rows_of(log) + offered)
+                    log.positions.extend([log.positions[-1]] * len(offered))
         return outcomes
 
 

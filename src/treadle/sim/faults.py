@@ -144,6 +144,12 @@ FAULTS: Final[Mapping[str, Fault]] = {
         "call",
         100,
     ),
+    "activity_twice": Fault(
+        "an attempt at an activity reaches the outer world twice",
+        "requests are sent again by whatever lies between, and only the outer world sees both",
+        "call",
+        30,
+    ),
     "activity_hangs": Fault(
         "an attempt at an activity does not end before its limit of time",
         "peers hang without a word",

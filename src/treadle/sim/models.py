@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import wraps
+from typing import Any, Final
 
+from treadle.engine import ActivityDefinition
 from treadle.errors import UsageError
 from treadle.runtime.durable.activity_context import info
 from treadle.sim.draws import Draws
@@ -42,6 +45,45 @@ async def stand_in(duration: int | Sequence[tuple[int, int]]) -> None:
     if not world.calm and draws.happens(rates.get("activity_fails", 0)):
         world.note_fault("activity_fails", place)
         raise SimulatedFailureError
+
+
+def repeated(definition: ActivityDefinition[..., Any]) -> ActivityDefinition[..., Any]:
+    """Let an activity's model be carried out twice in one attempt, as often as the plan says.
+
+    Args:
+        definition: the activity, with its model.
+
+    Returns:
+        The same activity; what the first of two does stays done, and how it has ended is not seen.
+    """
+    function: Callable[..., Any] = definition.function
+    if definition.is_async:
+
+        @wraps(function)
+        async def run(*args: Any, **options: Any) -> Any:
+            if _happens_twice():
+                with suppress(Exception):
+                    await function(*args, **options)
+            return await function(*args, **options)
+    else:
+
+        @wraps(function)
+        def run(*args: Any, **options: Any) -> Any:
+            if _happens_twice():
+                with suppress(Exception):
+                    function(*args, **options)
+            return function(*args, **options)
+
+    return definition.carried_out_by(run)
+
+
+def _happens_twice() -> bool:
+    world = current_world()
+    rate = world.plan.faults.get("activity_twice", 0)
+    if world.calm or not world.draws_of("activity twice").happens(rate):
+        return False
+    world.note_fault("activity_twice", info().workflow_id)
+    return True
 
 
 def _check(duration: object) -> None:

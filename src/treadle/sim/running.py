@@ -19,6 +19,7 @@ from treadle.sim.draws import Draws
 from treadle.sim.history import Recorder
 from treadle.sim.kernel_guard import KernelGuard, violation_error
 from treadle.sim.lives import LifeKernel
+from treadle.sim.models import repeated
 from treadle.sim.places import DiskPlace, MemoryPlace, Place
 from treadle.sim.plan import Plan
 from treadle.sim.workloads import Workload, workload
@@ -128,7 +129,7 @@ def run_world(
         place,
         recorder,
         workflows=load.workflows,
-        activities=load.activities,
+        activities=[repeated(one) for one in load.activities] if _repeats(plan) else load.activities,
         foreign_writers=load.foreign_writers,
     )
     world.workload = load
@@ -168,6 +169,10 @@ def run_world(
         world.appends,
         dict(world.faults_made),
     )
+
+
+def _repeats(plan: Plan) -> bool:
+    return "activity_twice" in plan.faults
 
 
 def _live(
