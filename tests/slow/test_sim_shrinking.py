@@ -11,19 +11,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from mutants import JUDGING, MEMORY, MUTANTS, Mutant
+from mutants import DISK_MUTANTS, JUDGING, MEMORY, MUTANTS
 from test_sim_mutants import copy_of_package
 
 import treadle
 
 pytestmark = pytest.mark.slow
 
-SYNC = Mutant(
-    "what was acknowledged is not synced",
-    "stores/sqlite/schema.py",
-    '("synchronous", "FULL"),',
-    '("synchronous", "OFF"),',
-)
 SMALLER = 3
 """How many times fewer lines the history of the shrunk run has at least; it is mostly ten times."""
 COMMAND_SECONDS_MAX = 400
@@ -31,13 +25,13 @@ COMMAND_SECONDS_MAX = 400
 
 def planted(name, file=None):
     """Find a bug of the other tests by its name."""
-    (found,) = [one for one in MUTANTS if one.name == name and file in {None, one.file}]
+    (found,) = [one for one in (*MUTANTS, *DISK_MUTANTS) if one.name == name and file in {None, one.file}]
     return found
 
 
 BUGS = {
     "memory store": (planted("a key is not remembered", MEMORY), ("logs",)),
-    "disk store": (SYNC, ("logs", "--store", "disk")),
+    "disk store": (planted("what was acknowledged is not synced"), ("logs", "--store", "disk")),
     "workflows": (planted("a signal reaches the code twice"), ("workflows",)),
     "stale runners": (planted("an epoch is not compared", JUDGING), ("workflows", "--faults", "pause=60000")),
 }

@@ -7,10 +7,10 @@ from typing import Annotated, Final
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from treadle.cli.options import WHOLE, Flag, OutputOption, Positive
+from treadle.cli.options import WHOLE, Flag, OutputOption
 from treadle.cli.output import counted
 from treadle.cli.sim.chosen import DEFAULTS, choose
-from treadle.cli.sim.exploring import Tried, picture
+from treadle.cli.sim.exploring import KEPT_MAX, Tried, picture
 from treadle.cli.sim.plans import PlanOptions, WorkloadArgument
 from treadle.cli.sim.worlds import shown_live
 from treadle.sim.exploring.crashes import APPENDS_MAX, PAIRS_MAX, all_kills, crash_everywhere
@@ -36,7 +36,7 @@ def crash(
     *,
     pairs: Annotated[int, WHOLE, Parameter(validator=Number(gte=0, lte=PAIRS_WISHED_MAX))] = PAIRS_MAX,
     same_results: Flag = False,
-    stop_after: Annotated[int, WHOLE, Parameter(validator=Positive)] = 1,
+    stop_after: Annotated[int, WHOLE, Parameter(validator=Number(gte=1, lte=KEPT_MAX))] = 1,
     options: PlanOptions = DEFAULTS,
     output: OutputOption = "table",
 ) -> int:

@@ -7,10 +7,10 @@ from typing import Annotated, Final
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from treadle.cli.options import WHOLE, OutputOption, Positive
+from treadle.cli.options import WHOLE, OutputOption
 from treadle.cli.output import counted
 from treadle.cli.sim.chosen import DEFAULTS, choose
-from treadle.cli.sim.exploring import Tried, picture
+from treadle.cli.sim.exploring import KEPT_MAX, Tried, picture
 from treadle.cli.sim.plans import PlanOptions, WorkloadArgument
 from treadle.cli.sim.worlds import shown_live
 from treadle.sim.exploring.schedules import search_schedules
@@ -38,7 +38,7 @@ def search(
     *,
     deviations: Annotated[int, WHOLE, Parameter(validator=Number(gte=0, lte=DEVIATIONS_MAX))] = 1,
     runs: Annotated[int, WHOLE, Parameter(validator=Number(gte=1, lte=RUNS_WISHED_MAX))] = _RUNS,
-    stop_after: Annotated[int, WHOLE, Parameter(validator=Positive)] = 1,
+    stop_after: Annotated[int, WHOLE, Parameter(validator=Number(gte=1, lte=KEPT_MAX))] = 1,
     options: PlanOptions = DEFAULTS,
     output: OutputOption = "table",
 ) -> int:
