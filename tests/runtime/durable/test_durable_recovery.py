@@ -293,6 +293,26 @@ async def test_a_poisoned_store_ends_the_runner(crash_store, kernel):
             await trio.sleep_forever()
 
 
+async def test_the_caller_whose_own_unit_was_poisoned_is_told(crash_store, kernel):
+    """Also one that is no task of the runtime's block, and so not cancelled with it."""
+    told = []
+
+    async def ask(runtime):
+        with pytest.raises(StorePoisonedError) as caught:
+            await runtime.start(count, 1, id="a")
+        told.append(str(caught.value))
+
+    async with trio.open_nursery() as outside:
+        with pytest.raises(StorePoisonedError):
+            async with over(crash_store, kernel) as runtime:
+                await runtime.workflow("plain").append("custom")
+                crash_store.fail_next(StorePoisonedError("the disk is gone"))
+                outside.start_soon(ask, runtime)
+                await trio.sleep_forever()
+
+    assert ["the disk is gone"] == told
+
+
 # -- another process, killed --
 
 

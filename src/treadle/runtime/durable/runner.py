@@ -378,11 +378,16 @@ class Runner:
     def _crashed(self, flight: Flight, error: TreadleError | None) -> None:
         """A unit was not written, or nobody knows: begin anew from what is in the store."""
         instance = flight.instance
-        instance.flight = None
         if isinstance(error, FencedError | StorePoisonedError):
+            # While the flight is still known, because its callers wait as well.
             self.stop(error)
+            instance.flight = None
             return
+        instance.flight = None
         if self.stopping:
+            for offer in flight.decided.offers:
+                if error is not None and offer.reply is not None:
+                    offer.reply.fail(error)
             return
         # What has begun to land goes on by itself, so its callers must not hear that it was refused.
         goes_on = isinstance(error, AdmissionError) or flight.has_landed
