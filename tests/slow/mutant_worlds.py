@@ -17,7 +17,7 @@ DECISIONS_MAX = 100_000
 DISK_FAULTS = (
     ("power_cut=200000", "crash=100000", "duplicate=300"),
     ("restart=300000", "power_cut=200000", "duplicate=300"),
-    ("disk_io_error=300000", "power_cut=200000", "duplicate"),
+    ("disk_io_error=900000", "power_cut=300000", "duplicate"),
     ("disk_full=300000", "disk_io_error=100000", "crash=100000", "duplicate=300"),
 )
 """In thousandths of an hour, in worlds of a minute: some of each."""

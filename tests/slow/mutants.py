@@ -10,6 +10,9 @@ Left out, because no caller could tell them from the real code, by argument:
   what is lacking is sent anew, one event further each time;
 - a token of the store that outlives what another process has written: a simulated disk is locked by one process,
   and stores in memory give none; tests/stores hold it on real files;
+- a log that was copied and is not begun anew: it takes a cut between two operations; tests/sim hold it;
+- a store that goes on after the fsync of a commit has failed: SQLite writes the frames of the next commit over the
+  doubtful ones, so that only a failed checkpoint could show it; tests/sim and tests/stores hold that it stops;
 - a marker of poison that is not left or not heeded, a log with a bad frame that is opened all the same: they are
   about files and processes that no simulated disk has; tests/stores hold them, too.
 """
@@ -50,7 +53,6 @@ WF = "workflows"
 WRITER = "stores/sqlite/writer.py"
 TRANSACTION = "stores/sqlite/transaction.py"
 SCHEMA = "stores/sqlite/schema.py"
-FAULTS = "stores/sqlite/faults.py"
 DISK = "logs on a disk"
 WF_DISK = "workflows on a disk"
 
@@ -440,28 +442,12 @@ MUTANTS = (
         DISK,
     ),
     Mutant(
-        "a failed fsync does not stop the store",
-        FAULTS,
-        "    return committing or _code(error) not in _HARMLESS_IO\n",
-        "    return False\n",
-        DISK,
-        100,
-    ),
-    Mutant(
         "what a dead process left in its log is built on as it is",
         WRITER,
         "        pages, _ = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)\n",
         "        pages = 0\n",
         DISK,
         200,
-    ),
-    Mutant(
-        "a log that was copied is not begun anew",
-        WRITER,
-        "        if pages > 0:\n",
-        "        if pages < 0:\n",
-        DISK,
-        400,
     ),
     Mutant(
         "a log's old head is believed after a write that failed",
@@ -508,7 +494,7 @@ MUTANTS = (
         "ON CONFLICT (workflow_id, message_id) DO NOTHING\n",
         "ON CONFLICT (workflow_id, message_id) DO UPDATE SET taken = 0, payload = excluded.payload\n",
         WF_DISK,
-        100,
+        200,
     ),
     Mutant(
         "a message that was taken stays in the mailbox",

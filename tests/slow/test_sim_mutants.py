@@ -71,7 +71,7 @@ def test_each_planted_bug_is_found_within_its_seeds(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workload", ["logs", "workflows"])
+@pytest.mark.parametrize("workload", sorted({mutant.workload for mutant in MUTANTS}))
 def test_the_real_code_holds_every_promise_over_the_same_seeds(tmp_path, workload):
     seeds = max(mutant.seeds for mutant in MUTANTS if mutant.workload == workload)
 
