@@ -53,3 +53,14 @@ def test_what_is_too_long_to_be_kept_still_counts(monkeypatch):
 def test_what_is_no_plain_value_is_refused(value):
     with pytest.raises(TypeError):
         Recorder({}).write({"x": value})
+
+
+def test_what_has_happened_is_told_apart_from_what_a_run_is_made_of():
+    """Plans that have led to the same so far are the same to whoever searches orders."""
+    one, other = Recorder({"seed": 1}), Recorder({"seed": 2})
+    assert one.happened == other.happened
+    for recorder in (one, other):
+        recorder.write({"note": "asked"})
+
+    assert one.happened == other.happened != Recorder({"seed": 1}).happened
+    assert one.digest != other.digest

@@ -210,7 +210,7 @@ def test_what_holds_cannot_be_shrunk():
         shrink(run_world(1, Plan(workflows=2, clients=2, operations=4, duration_seconds=20)))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.data())
 def test_no_plan_that_is_tried_asks_for_more_than_the_first_did(data):
     """Hypothesis may choose any: each is a plan, and none of its parts has grown."""
