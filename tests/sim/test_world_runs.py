@@ -20,6 +20,7 @@ from treadle.sim import (
     history,
     limits,
     run_world,
+    world_kernel,
 )
 from treadle.sim.reporting import report
 from treadle.sim.running import SEED_MAX, code_digest
@@ -261,6 +262,20 @@ def test_a_check_that_gives_no_violations_is_told_what_it_gives(given):
         run_world(0, Plan(workload="own"), own=Careless(nothing))
 
     assert repr(given)[:80] in str(caught.value)
+
+
+def test_checks_may_take_more_decisions_than_an_instant_of_the_world(monkeypatch):
+    """No time passes while logs are read, and a hundred thousand of them take a million reads."""
+
+    async def looks_long(world, _store):
+        for _ in range(300):
+            await world.kernel.turn()
+        return []
+
+    monkeypatch.setattr(world_kernel, "INSTANT_DECISIONS_MAX", 200)
+    monkeypatch.setattr(Own, "check", lambda _self, world, store: looks_long(world, store))
+
+    assert own(nothing).holds
 
 
 def test_a_world_that_never_ends_is_told_its_budget():

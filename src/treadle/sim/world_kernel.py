@@ -83,6 +83,7 @@ class WorldKernel(trio.abc.Clock):
     Attributes:
         decisions: how many times the kernel has chosen a task to run.
         decisions_max: after how many it gives up.
+        instant_decisions_max: after how many at one instant.
         forced: decision -> place in the queue, the first one being 0, who has the lowest ticket; all others
             take the first. None lets the seed choose.
         decided: told of each decision that is not the seed's before it is taken: its number, and how many
@@ -94,6 +95,7 @@ class WorldKernel(trio.abc.Clock):
     def __init__(self, seed: int = 0, *, epoch_ns: int = 1_700_000_000_000_000_000) -> None:
         self.decisions = 0
         self.decisions_max = DECISIONS_MAX
+        self.instant_decisions_max = INSTANT_DECISIONS_MAX
         self.forced: Mapping[int, int] | None = None
         self.decided: Callable[[int, int], object] | None = None
         self._seed = seed
@@ -163,7 +165,7 @@ class WorldKernel(trio.abc.Clock):
         reschedule(task, result)
         if self.decisions > self.decisions_max:
             self.give_up(f"it takes more than {self.decisions_max:,} decisions; let it do less")
-        if self._instant_decisions > INSTANT_DECISIONS_MAX:
+        if self._instant_decisions > self.instant_decisions_max:
             self.give_up(f"{task.name} and others take turns and time cannot pass; let them sleep")
 
     def _forced_place(self, forced: Mapping[int, int]) -> int:
