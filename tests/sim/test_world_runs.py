@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from treadle import workflow
 from treadle.errors import OutcomeUnknownError, StoreUnavailableError, UsageError
 from treadle.sim import (
     FAULTS,
@@ -22,6 +23,7 @@ from treadle.sim import (
     run_world,
     world_kernel,
 )
+from treadle.sim.faulty_store import FaultyStore
 from treadle.sim.reporting import report
 from treadle.sim.running import SEED_MAX, code_digest
 from treadle.sim.world_kernel import KernelViolationError
@@ -405,3 +407,34 @@ def test_whoever_insists_is_answered_in_the_end():
     assert run.holds
     assert run.faults["crash"] > 1
     assert list(range(1, 31)) == [answer.value.seq for answer in answers]
+
+
+@workflow.define(name="world_runs.nap")
+async def nap() -> None:
+    await workflow.sleep(300)
+
+
+def test_a_process_that_comes_back_while_it_opens_may_take_the_place_of_its_successor(monkeypatch):
+    """In memory no lock keeps it away: whoever raised the epoch last is the runner; nothing is broken."""
+    really, calls = FaultyStore.raise_epoch, []
+
+    async def late(store):
+        calls.append(store.name)
+        if len(calls) == 1:
+            await store._kernel.sleep(40)  # it stands here when it is paused, and when its successor comes
+        return await really(store)
+
+    async def clients(world):
+        [process] = world.processes
+        await world.kernel.sleep(100)
+        await world.insist(process, lambda runtime: runtime.start(nap, id="nap"))
+        await world.insist(process, lambda runtime: runtime.workflow("nap").result())
+
+    monkeypatch.setattr(FaultyStore, "raise_epoch", late)
+    load = Own(clients)
+    load.workflows = (nap,)
+    plans = [Plan(workload="own", faults={"pause": rate}) for rate in (400_000, 800_000)]
+    runs = [run_world(seed, plan, own=load) for plan in plans for seed in range(6) if calls.clear() is None]
+
+    assert [run.violations for run in runs] == [()] * len(runs)
+    assert any(b'"fenced"' in line for run in runs for line in run.lines)

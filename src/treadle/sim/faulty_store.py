@@ -45,18 +45,24 @@ class Fences:
 
     Args:
         broken: takes what must not have happened, in words.
+
+    Attributes:
+        raised_by: epoch -> name of the process whose runner it was given.
     """
 
     def __init__(self, broken: list[str]) -> None:
         self._broken = broken
         self._newest = 0
+        self.raised_by: dict[int, str] = {}
 
-    def raised(self, epoch: int) -> None:
+    def raised(self, epoch: int, name: str) -> None:
         """Note that a runner has taken over.
 
         Args:
             epoch: the one it was given.
+            name: of the process it is in.
         """
+        self.raised_by[epoch] = name
         if epoch <= self._newest:
             self._broken.append(f"epoch {epoch} was given after {self._newest}")
         self._newest = max(self._newest, epoch)
@@ -93,6 +99,7 @@ class FaultyStore(Store):
         kills: the appends at which the process is killed: number, and whether after its write.
         count_append: gives each call to `append` its number; a world counts over all its processes.
         watch: sees what runners write; a world has one for all its processes.
+        name: of the process that uses it, for who watches.
         told_late: told how many nanoseconds late each slow call is.
         told_poisoned: told of each call that a store has refused for good, as `treadle log verify` would be
             needed for.
@@ -119,6 +126,7 @@ class FaultyStore(Store):
         self.kills: tuple[tuple[int, bool], ...] = ()
         self.count_append: Callable[[], int] = itertools.count(1).__next__
         self.watch = Fences([])
+        self.name = ""
         self.told_late: Callable[[int], object] = lambda _: None
         self.told_poisoned: Callable[[], object] = lambda: None
         self._inner = inner
@@ -178,7 +186,7 @@ class FaultyStore(Store):
         """Take over; see `Store.raise_epoch`."""
         await self._may("raise_epoch")
         epoch = await self._asked(self._inner.raise_epoch())
-        self.watch.raised(epoch)
+        self.watch.raised(epoch, self.name)
         return epoch
 
     async def maintain(self) -> None:

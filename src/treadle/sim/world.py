@@ -361,8 +361,11 @@ class World:
                 self._watch_health(process, life, faulty)
                 self._come_up(process, life, runtime, faulty)
                 await self._until_end(process, life)
-        except FencedError:
-            if process.life is life:
+        except FencedError as error:
+            # A process that was paused while it opened takes over when it comes back, whoever came after it:
+            # in memory no lock keeps it away.
+            taker = self._fences.raised_by.get(error.current_epoch, life.name)
+            if process.life is life and taker == life.name:
                 self.broken.append(f"{life.name} was fenced though nobody has taken its place")
             return "fenced"
         except StoreError:
@@ -399,7 +402,7 @@ class World:
         )
         faulty.calm = self.calm
         faulty.kills = self.plan.kills
-        faulty.watch = self._fences
+        faulty.watch, faulty.name = self._fences, life.name
         faulty.told_late = self._fences.late
         faulty.count_append = self._count_append
         return faulty
