@@ -28,11 +28,12 @@ async def opened(disk, path="/db"):
         await store.aclose()
 
 
-async def append(store, name, payload):
+async def append(store, name, payload, key=None):
     """Append one event."""
     [head] = await store.heads([workflow_id(name)])
     event = WorkflowEvent(head.next_seq, 1, EventKind.CUSTOM, payload)
-    await store.append([Batch(head.workflow_id, head.digest, (event,), (chain_digest(head.digest, event),))])
+    digests, keys = (chain_digest(head.digest, event),), None if key is None else (key,)
+    await store.append([Batch(head.workflow_id, head.digest, (event,), digests, keys)])
 
 
 async def payloads(store, name):

@@ -244,6 +244,29 @@ async def test_a_marker_keeps_the_store_shut_for_every_start_until_it_is_cleared
         await store.append([unit(await head_of(store, "a"), b"3")])
 
 
+async def test_clearing_writes_the_log_anew_because_the_old_one_may_be_in_doubt(tmp_path):
+    """What a failed fsync has left is in the system's memory alone, and no later fsync writes it."""
+    path = tmp_path / "store.db"
+    await poisoned(path)
+    log = path.with_name("store.db-wal")
+    inode, content = log.stat().st_ino, log.read_bytes()
+
+    assert clear_poison(path)
+    assert content
+    assert (log.read_bytes(), log.stat().st_ino == inode) == (content, False)
+    assert not list(tmp_path.glob("*renewed*"))
+
+
+async def test_a_store_that_a_process_has_open_is_not_cleared(tmp_path):
+    path = tmp_path / "store.db"
+    await poisoned(path)
+    async with open_store(path, ignore_poison=True):
+        with pytest.raises(StoreUnavailableError, match="a process still has it open"):
+            clear_poison(path)
+
+    assert clear_poison(path)
+
+
 async def test_a_marker_of_another_process_stops_a_live_store(tmp_path):
     path = tmp_path / "store.db"
     async with opened(path) as store:

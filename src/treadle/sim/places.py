@@ -130,6 +130,8 @@ class DiskPlace:
     async def open(self) -> Store:
         """Open the file that is there, or make it."""
         self._drop_all()
+        # After a failed fsync a real store is shut until somebody has cleared it, which writes its log anew.
+        self.disk.renew_doubtful("-wal")
         return await open_store(StoreOptions("/treadle.db", "sim:"), self._kernel, vfs=self.disk.name)
 
     async def leave(self, store: Store) -> None:

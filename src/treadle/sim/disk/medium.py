@@ -158,6 +158,11 @@ class StoredFile:
         self._doubtful += [(operation, False) for operation in self.unsynced]
         self.unsynced.clear()
 
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether an fsync of it has failed: what was not durable then never will be."""
+        return bool(self._doubtful)
+
     def copy(self) -> StoredFile:
         """Copy the file with all its past."""
         twin = StoredFile(self.content)
@@ -299,6 +304,15 @@ class Medium:
         """
         self._unsynced.setdefault(name, [self.files.pop(name)]).append(None)
         self.files.pop(name, None)
+
+    def renew(self, name: str) -> None:
+        """Put a durable copy in the place of a file, as writing one, syncing it and renaming it do.
+
+        Args:
+            name: a name that leads to a file.
+        """
+        self.files[name] = StoredFile(self.files[name].content)
+        self._unsynced.pop(name, None)
 
     def sync_file(self, name: str, stored: StoredFile, *, is_log: bool) -> None:
         """Make a file durable, and its name with it.

@@ -192,6 +192,24 @@ class SimulatedDisk:
         self._succeed(left)
         return report
 
+    def renew_doubtful(self, suffix: str) -> int:
+        """Put durable copies in the place of files an fsync of which has failed; nobody may have them open.
+
+        Args:
+            suffix: only files whose names end so.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            UsageError: the disk is closed.
+        """
+        medium = self._living().medium
+        names = [name for name, one in medium.files.items() if name.endswith(suffix) and one.is_doubtful]
+        for name in names:
+            medium.renew(name)
+        return len(names)
+
     def flip_bit(self, file: str | None = None) -> BitFlip:
         """Flip one bit of what is durable, anywhere or in one file.
 

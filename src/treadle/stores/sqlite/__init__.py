@@ -10,8 +10,8 @@ from __future__ import annotations
 from treadle.errors import UsageError
 from treadle.kernel import Kernel
 from treadle.stores.contract import StoreOptions
+from treadle.stores.sqlite.clearing import clear_poison
 from treadle.stores.sqlite.opening import open_file, open_on_vfs
-from treadle.stores.sqlite.poison import clear_poison
 from treadle.stores.sqlite.schema import SCHEMA_VERSION
 from treadle.stores.sqlite.store import SqliteStore
 from treadle.stores.sqlite.wal import WalReport, scan_wal

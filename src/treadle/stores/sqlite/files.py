@@ -315,13 +315,21 @@ def sync_wal(path: str) -> None:
     # none of them.
     try:
         if os.fstat(descriptor).st_size:
-            _sync_fully(descriptor)
+            sync_fully(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _sync_fully(descriptor: int) -> None:
-    # As the store's own connections do: on macOS a plain fsync stops at the drive's cache.
+def sync_fully(descriptor: int) -> None:
+    """Sync a file as the store's own connections do.
+
+    Args:
+        descriptor: of the file.
+
+    Raises:
+        OSError: it could not be synced.
+    """
+    # On macOS a plain fsync stops at the drive's cache.
     if sys.platform == "darwin":  # pragma: no cover - the other system's way
         fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
     else:

@@ -35,8 +35,8 @@ def marker_path(path: str) -> str:
     return path + MARKER_SUFFIX
 
 
-def clear_poison(path: str | os.PathLike[str]) -> bool:
-    """Remove the marker, so that the store can be opened again; for `treadle log verify --clear`.
+def remove_marker(path: str | os.PathLike[str]) -> bool:
+    """Remove the marker, so that the store can be opened again; see `clearing`.
 
     Args:
         path: the store's file.
