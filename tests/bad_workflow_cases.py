@@ -247,6 +247,41 @@ to_order("update-refused", lambda order: order.update("double", 0))
 to_order("append-to-a-workflow", lambda order: order.append("custom", b"{}"))
 
 
+# -- branches and resets ---------------------------------------------------------------------------------
+
+
+def to_ended(name: str, attempt: Callable[[WorkflowHandle], Awaitable[object]]) -> None:
+    """A case about the order that has ended, at seq 5."""
+    in_runtime(name, lambda runtime: attempt(runtime.workflow(ID)), before=["closed"])
+
+
+async def signalled(ended: WorkflowHandle) -> None:
+    """Send something to a branch in which nothing really happens; it is hidden from what is compared."""
+    branch = await ended.branch(at=4, to="b")
+    await branch.signal("go")
+
+
+def answered(seq: int) -> Callable[[WorkflowHandle], Awaitable[object]]:
+    """Answer in a branch what stands at a seq."""
+
+    async def play(ended: WorkflowHandle) -> None:
+        branch = await ended.branch(at=4, to="b")
+        await branch.what_if({seq: "receipt"})
+
+    return play
+
+
+to_ended("branch-at-nothing", lambda ended: ended.branch(at=9, to="b"))
+to_ended("branch-onto-an-id-in-use", lambda ended: ended.branch(at=1, to="plain"))
+to_ended("branch-mode-unknown", lambda ended: ended.branch(at=1, to="b", mode="maybe"))  # type: ignore[arg-type]
+to_ended("what-if-in-earnest", lambda ended: ended.what_if())
+to_ended("what-if-branch-signalled", signalled)
+to_ended("what-if-answer-shared", answered(3))
+to_ended("what-if-answer-to-no-call", answered(1))
+to_ended("reset-to-the-end", lambda ended: ended.reset(at=5))
+in_runtime("reset-of-a-log", lambda runtime: runtime.workflow("plain").reset(at=1))
+
+
 async def without_runner(folder: Path) -> list[TreadleError]:
     """Ask where nobody runs anything."""
     async with opened(folder / "store.db") as runtime:

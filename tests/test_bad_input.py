@@ -29,7 +29,9 @@ import attrs
 import pytest
 import trio
 
+import bad_care_cases
 import bad_history_cases
+import bad_retention_cases
 import bad_simulated_cases
 import bad_workflow_cases
 import bad_world_cases
@@ -83,8 +85,10 @@ Case = Callable[[Path], Awaitable[list[TreadleError]]]
 CASES: dict[str, Case] = {
     **bad_workflow_cases.CASES,
     **bad_history_cases.CASES,
+    **bad_retention_cases.CASES,
     **bad_world_cases.CASES,
     **bad_simulated_cases.CASES,
+    **bad_care_cases.CASES,
 }
 
 

@@ -19,6 +19,8 @@ FACTS = {
     "stored": b"stored",
     "offered": b"offered",
     "first_kept_seq": 2,
+    "needed_by": "run 57",
+    "branches": ("order-7-b",),
     "epoch": 1,
     "current_epoch": 2,
     "source": "orders.xes",

@@ -115,6 +115,32 @@ class EventsPrunedError(AdmissionError):
         self.first_kept_seq = first_kept_seq
 
 
+class EventsSharedError(AdmissionError):
+    """Branches still share the events that were to be removed; nothing was removed.
+
+    Attributes:
+        branches: ids of logs that share them; the first few when there are many.
+    """
+
+    def __init__(self, message: str, *, workflow_id: str, next_seq: int, branches: tuple[str, ...]) -> None:
+        super().__init__(message, workflow_id=workflow_id, next_seq=next_seq)
+        self.branches = branches
+
+
+class EventsNeededError(UsageError):
+    """Somebody still needs the events that were to be removed; nothing was removed.
+
+    Attributes:
+        workflow_id: the log.
+        needed_by: who, such as ``"run 57"``, ``"projection 'totals'"`` or ``"replay"``.
+    """
+
+    def __init__(self, message: str, *, workflow_id: str, needed_by: str) -> None:
+        super().__init__(message)
+        self.workflow_id = workflow_id
+        self.needed_by = needed_by
+
+
 class FencedError(UsageError):
     """A newer runner has taken over this store; what an older one decided is refused.
 

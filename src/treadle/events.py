@@ -42,7 +42,8 @@ class EventKind(IntEnum):
 
     The numbers are on disk. 0-8 are the kinds of a plain log; those that only the engine writes follow
     from 16, and each new one raises the stores' schema version, so that an older treadle refuses the
-    file instead of meeting a number it does not know. 37-39 are taken, for what no treadle writes yet.
+    file instead of meeting a number it does not know. 37-39 are about a log's own life; plain logs have
+    them as well.
     """
 
     WORKFLOW_STARTED = 0

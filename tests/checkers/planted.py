@@ -2,7 +2,7 @@
 
 from itertools import count
 
-from treadle.checkers import Operation, Read, Write
+from treadle.checkers import Branching, Cutting, Kept, Operation, Read, Write
 
 _numbers = count(1)
 
@@ -12,7 +12,8 @@ def op(begin, end, *parts, outcome="ok", error=None):
     number = next(_numbers)
     reads = tuple(part for part in parts if isinstance(part, Read))
     writes = tuple(part for part in parts if isinstance(part, Write))
-    return Operation(number, f"c{number}", begin, end, outcome, reads, writes, error)
+    lifetimes = tuple(part for part in parts if isinstance(part, Branching | Cutting | Kept))
+    return Operation(number, f"c{number}", begin, end, outcome, reads, writes, error, lifetimes)
 
 
 def saw(workflow, marks, first_seq=1):
@@ -28,3 +29,18 @@ def length(workflow, events):
 def wrote(workflow, marks, seq=None):
     """A write; one letter for each mark."""
     return Write(workflow, tuple(marks), seq)
+
+
+def branched(workflow, parent, at, mark):
+    """A branch that was begun; `mark` is its own first event."""
+    return Branching(workflow, parent, at, mark)
+
+
+def cut(workflow, first_seq):
+    """A cut that leaves the log from a seq on."""
+    return Cutting(workflow, first_seq)
+
+
+def told(workflow, first_seq):
+    """An answer that names the first kept seq."""
+    return Kept(workflow, first_seq)

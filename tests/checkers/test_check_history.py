@@ -1,7 +1,7 @@
 """`check_history` runs all checkers, or some by name."""
 
 import pytest
-from planted import op, saw, wrote
+from planted import branched, cut, op, saw, wrote
 
 from treadle.checkers import HISTORY_CHECKERS, Crash, History, Observed, Quarantine, check_history
 from treadle.errors import UsageError
@@ -14,8 +14,11 @@ BROKEN = History(
         op(0, 1, wrote("b", "B")),
         op(2, 3, saw("a", "x")),
         op(2, 3, wrote("c", "Q")),
+        op(4, 5, wrote("c", "h"), wrote("b", "y"), outcome="unknown"),
+        op(4, 5, branched("d", "a", 2, "D")),
+        op(6, 7, cut("c", 2)),
     ),
-    {"a": "RB", "b": "", "c": "Q"},
+    {"a": "RB", "b": "", "c": "Qh", "d": "RRD"},
     (Observed("f", "a", 1, ("B",)),),
     (Quarantine("c", 1),),
     (Crash("c", 0),),
@@ -69,10 +72,13 @@ def test_each_checker_counts_what_it_looks_at():
 
     assert counts == {
         "acknowledged_once": 6,
-        "unacknowledged_once": 1,
-        "isolation": 3,
+        "unacknowledged_once": 3,
+        "isolation": 7,
         "followed_order": 2,
-        "linearizable": 5,
-        "serializable": 5,
+        "linearizable": 6,
+        "serializable": 6,
         "quarantine": 1,
+        "branches": 1,
+        "transactions": 1,
+        "retention": 0,
     }

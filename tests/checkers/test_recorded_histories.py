@@ -4,7 +4,7 @@ import json
 
 import pytest
 from hypothesis import given
-from planted import op, saw, wrote
+from planted import branched, cut, op, saw, told, wrote
 from small_histories import histories
 
 from treadle.checkers import (
@@ -36,11 +36,16 @@ def test_what_is_written_is_read_again(history):
 
 def test_all_parts_are_written_and_read_again():
     history = History(
-        (op(0, 1, wrote("a", "12", 1), saw("b", "", 3)), op(0, None, outcome="unknown", error="Cancelled")),
-        {"a": "12", "ü": ()},
+        (
+            op(0, 1, wrote("a", "12", 1), saw("b", "", 3)),
+            op(0, None, outcome="unknown", error="Cancelled"),
+            op(2, 3, branched("b", "a", 1, "B"), cut("a", 2), told("a", 2)),
+        ),
+        {"a": "12", "ü": (), "b": "1B"},
         (Observed("f", "a", 2, ("2",)),),
         (Quarantine("a", 1), Quarantine("a", 2, 3)),
         (Crash("a", 0),),
+        {"a": 2},
     )
 
     assert history == read_history(history_lines(history), source="x.jsonl")
@@ -137,6 +142,37 @@ BAD = {
     "a follower from 0": (lines({"follower": "f", "workflow": "a", "from": 0, "marks": []})[0], ">= 1"),
     "a quarantine backwards": (lines({"quarantine": "a", "begin": 2, "end": 1})[0], "got begin 2 and end 1"),
     "a crash of nobody": (lines({"crash": "", "at": 2})[0], "got an empty string"),
+    "a branch of itself": (
+        lines({**OPERATION, "branches": [{"workflow": "a", "parent": "a", "at": 1, "mark": "b"}]})[0],
+        "a log is no branch of itself, got 'a' twice",
+    ),
+    "a branch at 0": (
+        lines({**OPERATION, "branches": [{"workflow": "b", "parent": "a", "at": 0, "mark": "b"}]})[0],
+        "Expected `int` >= 1 - at `$.branches[0].at`",
+    ),
+    "a branch that is written to as well": (
+        lines(
+            {
+                **OPERATION,
+                "outcome": "refused",
+                "branches": [{"workflow": "b", "parent": "a", "at": 1, "mark": "b"}],
+                "writes": [{"workflow": "b", "marks": ["c"]}],
+            }
+        )[0],
+        "an operation writes to each log once, got 'b' twice",
+    ),
+    "a branch that is not told": (
+        lines({**OPERATION, "branches": [{"workflow": "b", "parent": "a", "at": 1, "mark": "b"}]})[0],
+        "got none for 'b'; was the history cut short?",
+    ),
+    "a cut without a seq": (
+        lines({**OPERATION, "cuts": [{"workflow": "a"}]})[0],
+        "missing required field `from` - at `$.cuts[0]`",
+    ),
+    "kept from behind its end": (
+        lines({"log": "b", "marks": ["1"], "kept": 3})[0],
+        "begins at most behind its 1 events, got 3 for 'b'",
+    ),
     "nested without end": (b'{"note": ' + b"[" * 100_000, "a line of 'note' has another form"),
 }
 

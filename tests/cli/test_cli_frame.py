@@ -47,15 +47,16 @@ COMMANDS = (
     ("replay",),
     ("check",),
     ("run",),
-    *(("log", name) for name in ("import", "export", "read", "tail", "append", "verify")),
+    *(("log", name) for name in ("import", "export", "read", "tail", "append", "verify", "salvage")),
     *(
         ("workflow", name)
         for name in ("list", "show", "count", "serve", "start", "signal", "query", "update")
     ),
     *(
         ("workflow", name)
-        for name in ("cancel", "terminate", "result", "describe", "stack", "patches", "resume")
+        for name in ("cancel", "terminate", "result", "describe", "stack", "patches", "resume", "diff")
     ),
+    *(("store", name) for name in ("info", "doctor", "backup", "migrate")),
     *(("sim", name) for name in ("run", "soak", "crash", "search", "shrink", "replay", "report", "faults")),
 )
 
@@ -321,7 +322,9 @@ def test_a_whole_number_is_never_guessed_from_something_else(treadle, command, o
         "log tail": ("x",),
         "workflow show": ("x",),
         **({} if option == "--seed" else {"sim crash": ("7",), "sim search": ("7",)}),
+        "workflow diff": ("x", "y"),
     }
+    needed |= {"workflow branch": ("x", "--to", "y"), "workflow reset": ("x",)}
     ran = treadle(*command.split(), *needed.get(command, ()), option, text)
 
     assert (ran.code, ran.out) == (2, "")
@@ -452,7 +455,17 @@ def test_the_usage_names_what_a_command_takes_and_where_it_takes_several(treadle
 
 @pytest.mark.parametrize("name", ["nowhere.db", "no/where.db", "sqlite:nowhere.db"])
 @pytest.mark.parametrize(
-    "command", [("workflow", "list"), ("log", "verify"), ("replay",), ("log", "export")], ids=" ".join
+    "command",
+    [
+        ("workflow", "list"),
+        ("log", "verify"),
+        ("replay",),
+        ("log", "export"),
+        ("store", "info"),
+        ("store", "migrate"),
+        ("store", "backup", "copy.db"),
+    ],
+    ids=" ".join,
 )
 def test_a_missing_store_is_told_in_the_words_of_the_command_line(treadle, tmp_path, command, name):
     ran = treadle(*command, "--store", name)

@@ -244,7 +244,7 @@ def test_the_way_to_the_next_page_may_be_pasted_into_a_shell(treadle):
 
 @pytest.mark.parametrize("name", ["9b2f6c1e-3f0e-4f6e-9a51-2f0c5d8e7b11", "x" * 255, "日" * 85])
 def test_an_id_is_shown_whole_on_any_screen(treadle, monkeypatch, name):
-    monkeypatch.setattr("treadle.cli.output._screen_width", lambda: 80)
+    monkeypatch.setattr("treadle.cli.output.screen_width", lambda: 80)
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     treadle("log", "append", name, "custom", "x" * 500, "-o", "json")
 

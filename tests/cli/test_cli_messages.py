@@ -50,6 +50,19 @@ def await_told(ask: Callable[[], str], text: str) -> str:
 # -- somebody runs them --------------------------------------------------------------------------------
 
 
+def test_a_workflow_that_another_process_runs_is_reset(there, new_id):
+    assert there("start", "nap", "0", "--id", new_id).code == 0
+    assert there("result", new_id).json == "awake"
+    ran = there("reset", new_id, "--at", "1", "-o", "json")
+
+    assert (ran.code, ran.json["at"], ran.json["reapply"]) == (0, 1, "signals")
+    assert there("result", new_id).json == "awake"
+    kinds = [event["kind"] for event in there("show", new_id, "-o", "json").json["history"]]
+    assert kinds.count("RESET") == 1
+    assert kinds.count("WORKFLOW_COMPLETED") == 2
+    assert there("reset", new_id, "--at", "99").code == 5
+
+
 def test_a_started_workflow_is_run_by_the_other_process(there, new_id):
     ran = there("start", "nap", "0", "--id", new_id, "-o", "json")
 

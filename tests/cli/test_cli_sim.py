@@ -95,7 +95,7 @@ def own(tmp_path, monkeypatch):
 # -- run ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("workload", ["logs", "workflows"])
+@pytest.mark.parametrize("workload", ["logs", "lifetimes", "workflows"])
 def test_a_world_is_run_and_every_promise_told(treadle, workload):
     ran = treadle("sim", "run", workload, "--seed", "6", *SMALL, "--workflows", "2", "-o", "json")
 

@@ -102,9 +102,13 @@ class Driven:
         if start:
             self.give(Start(args_json or json(list(args)), SEED, parent))
 
-    def made(self, definition=None):
+    def made(self, definition=None, workflow_id=None):
         execution = Execution(
-            definition or self.definition, self.workflow_id, self.registry, CONVERTER, limits=self.limits
+            definition or self.definition,
+            workflow_id or self.workflow_id,
+            self.registry,
+            CONVERTER,
+            limits=self.limits,
         )
         _made.append(execution)
         return execution

@@ -238,9 +238,9 @@ def test_message_ids_fit_the_store():
 def test_numbers_of_message_kinds_never_change():
     assert [
         "START", "SIGNAL", "CANCEL", "TERMINATE", "UPDATE", "QUERY", "STACK", "CHILD_START", "CHILD_RESULT",
-        "PARENT_CLOSED", "CHILD_CANCEL", "SEND_FAILED", "RESUME",
-    ] == [MessageKind(number).name for number in range(13)]  # fmt: skip
-    assert {"START", "UPDATE", "QUERY", "STACK", "RESUME"} == {
+        "PARENT_CLOSED", "CHILD_CANCEL", "SEND_FAILED", "RESUME", "RESET",
+    ] == [MessageKind(number).name for number in range(14)]  # fmt: skip
+    assert {"START", "UPDATE", "QUERY", "STACK", "RESUME", "RESET"} == {
         kind.name for kind in MessageKind if kind not in STRUCT_BY_KIND
     }
     assert EventKind.CHILD_SCHEDULED == 28

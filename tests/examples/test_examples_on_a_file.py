@@ -16,6 +16,8 @@ from example_programs import AGENT, APPROVAL, CARD, DAY, FAN_OUT, LAMP, POLLING,
 from treadle import Runtime, RuntimeConfig, WorkflowHandle, open_runtime
 from treadle.testing import InlineKernel
 
+pytestmark = pytest.mark.slow
+
 CONFIG = RuntimeConfig(poll_seconds=DAY)
 """Nobody else writes to these files, so nobody has to look; 30 virtual days are many looks."""
 

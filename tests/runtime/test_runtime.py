@@ -20,6 +20,7 @@ from treadle.errors import (
     UsageError,
 )
 from treadle.kernel import InlineKernel, TrioKernel
+from treadle.runtime import RetentionStatistics
 from treadle.runtime.durable.describing import RunnerStatistics
 from treadle.stores import open_store
 
@@ -379,6 +380,7 @@ async def test_statistics_are_frozen_and_right(opened, store):
         "events_waiting": 2,
         "committing": True,
         "closing": False,
+        "retention": attrs.asdict(RetentionStatistics()),
         "runner": attrs.asdict(RunnerStatistics("none")),
     }
     assert runtime.statistics().events_appended == 6

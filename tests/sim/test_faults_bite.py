@@ -7,6 +7,8 @@ from treadle.sim import FAULTS, Plan, fault_rates, run_world
 
 SEEDS = range(12)
 
+pytestmark = pytest.mark.slow
+
 
 def worlds(kind, faults, *, careful=False):
     """Run a program in some worlds."""

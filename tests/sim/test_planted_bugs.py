@@ -13,6 +13,8 @@ from treadle.stores.memory import MemoryStore
 
 SEEDS = range(6)
 
+pytestmark = pytest.mark.slow
+
 
 def rows_of(log):
     """What a log's columns hold, event by event."""
@@ -176,7 +178,7 @@ def test_where_nothing_was_planted_nothing_is_found(monkeypatch):
     assert all(run.holds for run in worlds(monkeypatch, MemoryStore))
 
 
-@pytest.mark.parametrize("workload", ["logs", "workflows"])
+@pytest.mark.parametrize("workload", ["logs", "lifetimes", "workflows"])
 def test_a_world_of_next_to_nothing_holds(workload):
     """Logs without an event, clients without an answer: nothing there is not nothing that fits."""
     for seed in range(30):

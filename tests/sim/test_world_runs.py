@@ -42,7 +42,7 @@ FEWER = fault_rates(
         "full_store=1000",
     ]
 )
-WORKLOADS = ("logs", "workflows")
+WORKLOADS = ("logs", "lifetimes", "workflows")
 SMALL = {"workflows": 2, "clients": 4, "operations": 8, "duration_seconds": 240}
 DIGESTS = f"""
 from treadle.sim import Plan, fault_rates, run_world

@@ -68,6 +68,8 @@ def plan_of(workload: str, seed: int):
             duration_seconds=60,
             decisions_max=3 * DECISIONS_MAX,
         )
+    if workload.startswith("lifetimes"):
+        return lifetimes_plan(seed, on_disk=workload.endswith("on disk"))
     faults = (
         (),
         ("crash=60000", "crash_at_append=40", "activity_fails=300", "duplicate"),
@@ -79,6 +81,31 @@ def plan_of(workload: str, seed: int):
         faults=fault_rates(faults),
         workflows=4,
         duration_seconds=60,
+        decisions_max=DECISIONS_MAX,
+    )
+
+
+def lifetimes_plan(seed: int, *, on_disk: bool):
+    """Choose the plan of a world in which logs are branched, cut and deleted."""
+    from treadle.sim.faults import fault_rates
+    from treadle.sim.plan import Plan
+
+    faults = (
+        (),
+        ("all",),
+        ("crash_at_append=60", "unknown_written=40", "unknown_unwritten=40", "duplicate=300"),
+        ("slow_store=100", "unavailable_store=50", "cancelled_caller=100", "restart=100000"),
+        ("crash=200000", "power_cut=200000", "crash_at_append=20"),
+    )[seed % 5]
+    return Plan(
+        workload="lifetimes",
+        store="disk" if on_disk else "memory",
+        faults=fault_rates(faults),
+        workflows=1 + seed % 4,
+        clients=2 + seed % 5,
+        processes=1 if on_disk else 1 + seed % 2,
+        duration_seconds=60 if seed % 2 else 600,
+        operations=30,
         decisions_max=DECISIONS_MAX,
     )
 

@@ -49,12 +49,21 @@ LOADING = "runtime/durable/loading.py"
 WATCHING = "runtime/durable/watching.py"
 TIMETABLE = "runtime/durable/timetable.py"
 ATTEMPTS = "runtime/durable/attempts.py"
+TRANSACTING = "runtime/transacting.py"
+BRANCHING = "runtime/branching.py"
+BIRTHS = "stores/births.py"
+MEMORY_LOG = "stores/memory_log.py"
+SQLITE = "stores/sqlite/transaction.py"
+SQLITE_LIFETIMES = "stores/sqlite/lifetimes.py"
+EXTENTS = "stores/sqlite/extents.py"
 WF = "workflows"
 WRITER = "stores/sqlite/writer.py"
 TRANSACTION = "stores/sqlite/transaction.py"
 SCHEMA = "stores/sqlite/schema.py"
 DISK = "logs on a disk"
 WF_DISK = "workflows on a disk"
+LIVES = "lifetimes"
+ON_DISK = "lifetimes on disk"
 
 MUTANTS = (
     # -- the actor, its inbox, the supervisor --
@@ -380,8 +389,9 @@ MUTANTS = (
     Mutant(
         "replay drops the last event of a log",
         LOADING,
-        "            instance.loaded = (head, self._decoded(instance, events))",
-        "            instance.loaded = (head, self._decoded(instance, events[:-1] if len(events) > 3 else events))",
+        "            instance.loaded = (head, decoded_events(instance.workflow_id, events, self._codecs))",
+        "            seen = events[:-1] if len(events) > 3 else events\n"
+        "            instance.loaded = (head, decoded_events(instance.workflow_id, seen, self._codecs))",
         WF,
         100,
     ),
@@ -509,6 +519,206 @@ MUTANTS = (
         """UPDATE settings SET value = value + 1 WHERE name = 'epoch'""",
         """UPDATE settings SET value = max(1, value) WHERE name = 'epoch'""",
         WF_DISK,
+    ),
+    # -- branches --
+    Mutant(
+        "a branch shares one event too few, in memory",
+        MEMORY_LOG,
+        "            shared=tuple(self.stretches(1, at)),",
+        "            shared=tuple(self.stretches(1, at - 1)),",
+        LIVES,
+    ),
+    Mutant(
+        "a branch forgets that its parent was cut",
+        MEMORY_LOG,
+        "            first_kept_seq=self.first_kept_seq,\n            digest_before=self.digest_kept(),",
+        "            first_kept_seq=1,\n            digest_before=self.digest_kept(),",
+        LIVES,
+    ),
+    Mutant(
+        "a branch goes on with its parent",
+        MEMORY_LOG,
+        "            (max(first, begin), min(last, end), source)\n            for begin, end, source in self.shared",
+        "            (max(first, begin), min(last, max(end, source.next_seq - 1)), source)\n            for begin, end, source in self.shared",
+        LIVES,
+    ),
+    Mutant(
+        "a branch begins on an id in use",
+        BIRTHS,
+        "        if self._view.head(workflow_id).next_seq == 1:",
+        "        if self._view.head(workflow_id).next_seq < 4:",
+        LIVES,
+    ),
+    Mutant(
+        "a branch says that it was begun elsewhere",
+        BRANCHING,
+        "    branched = Branched(parent, at, digest.hex(), _seed(runtime))",
+        "    branched = Branched(parent, max(1, at - 1), digest.hex(), _seed(runtime))",
+        LIVES,
+    ),
+    Mutant(
+        "a branch's own events begin in the shared ones, on disk",
+        EXTENTS,
+        "            found.append((self.key, max(first, self.shared_seq + 1), last))",
+        "            found.append((self.key, max(first, self.shared_seq + 2), last))",
+        ON_DISK,
+    ),
+    Mutant(
+        "a branch of a branch shares one event too few, on disk",
+        SQLITE_LIFETIMES,
+        "        stretches = there.stretches(1, branch.at)",
+        "        stretches = there.stretches(1, branch.at - 1)",
+        ON_DISK,
+    ),
+    Mutant(
+        "a token vouches for keys that a branch shares",
+        SQLITE,
+        "            or (token.shares and batch.keys is not None)\n",
+        "",
+        ON_DISK,
+        300,
+    ),
+    # -- transactions --
+    Mutant(
+        "a transaction does not guard what it has only read",
+        TRANSACTING,
+        "            if name not in self._appended\n        )",
+        "            if False\n        )",
+        LIVES,
+        200,
+    ),
+    Mutant(
+        "a transaction does not guard what it has listed",
+        TRANSACTING,
+        "tuple(self._messages), position=self._position)",
+        "tuple(self._messages))",
+        LIVES,
+        200,
+    ),
+    Mutant(
+        "the position of a listing is not compared",
+        JUDGING,
+        "if unit.position is not None and unit.position != (newest := view.position()):",
+        "if unit.position is not None and unit.position > (newest := view.position()):",
+        LIVES,
+        200,
+    ),
+    Mutant(
+        "a transaction reads a log's head anew each time",
+        TRANSACTING,
+        "        if name not in self._heads:",
+        "        if True:",
+        LIVES,
+    ),
+    Mutant(
+        "what is raised over a torn view is answered",
+        TRANSACTING,
+        "        if await transaction.is_torn():\n            return _torn(transaction)\n        raise",
+        "        raise",
+        LIVES,
+    ),
+    Mutant(
+        "a coincidence is taken for a repeat",
+        TRANSACTING,
+        "        if proposal.repeated and not transaction.is_keyed:",
+        "        if False:",
+        LIVES,
+        200,
+    ),
+    Mutant(
+        "who has lost a race is told that it was taken",
+        TRANSACTING,
+        "            if key_is_taken(error):\n                raise\n            return error",
+        "            return result",
+        LIVES,
+    ),
+    Mutant(
+        "the events of an attempt that was lost are written with the next one",
+        TRANSACTING,
+        "        digests, before = [], head.digest\n        for event in events:",
+        "        digests, before = [], head.digest\n        events = events[:2]\n        for event in events[:1]:",
+        LIVES,
+    ),
+    # -- cuts and what is removed --
+    Mutant(
+        "a cut shows one event more",
+        MEMORY_LOG,
+        "        self.first_kept_seq = first_kept_seq\n",
+        "        self.first_kept_seq = max(self.first_kept_seq, first_kept_seq - 1)\n",
+        LIVES,
+    ),
+    Mutant(
+        "a cut is not held against the log as it stands, on disk",
+        JUDGING,
+        "        if (head.next_seq, head.digest) != (cut.next_seq, cut.digest) or head.next_seq == 1:",
+        "        if head.next_seq == 1:",
+        ON_DISK,
+        300,
+    ),
+    Mutant(
+        "the key of an event that was cut is still known",
+        MEMORY_LOG,
+        "            if seq is not None and begin <= seq <= end:",
+        "            if seq is not None and seq <= end:",
+        LIVES,
+        200,
+    ),
+    Mutant(
+        "what was cut lies there with its key, on disk",
+        SQLITE_LIFETIMES,
+        "            connection.execute(_FORGET_KEY, (key, mark, first_kept_seq))",
+        "            pass",
+        ON_DISK,
+        300,
+    ),
+    Mutant(
+        "what branches share is removed, in memory",
+        MEMORY,
+        "            below = min(log.first_kept_seq, needed.get(id(log), log.first_kept_seq))",
+        "            below = log.first_kept_seq",
+        LIVES,
+    ),
+    Mutant(
+        "what branches share is removed, on disk",
+        SQLITE_LIFETIMES,
+        "        if needed_from is None\n        else [",
+        "        if True\n        else [",
+        ON_DISK,
+    ),
+    Mutant(
+        "one event too many is removed",
+        SQLITE_LIFETIMES,
+        "WHERE workflow = ? AND seq >= ? AND seq < ? LIMIT ?",
+        "WHERE workflow = ? AND seq >= ? AND seq <= ? LIMIT ?",
+        ON_DISK,
+    ),
+    Mutant(
+        "the last event of each stretch is not written anew",
+        SQLITE_LIFETIMES,
+        "    connection.executemany(_PUT_BACK, rows)",
+        "    connection.executemany(_PUT_BACK, rows[:-1] or rows)",
+        ON_DISK,
+    ),
+    Mutant(
+        "the feed shows what was cut",
+        EXTENTS,
+        "(e.seq < b.first_kept_seq OR (b.hidden = 1 AND NOT ?))",
+        "(b.hidden = 1 AND NOT ?)",
+        ON_DISK,
+    ),
+    Mutant(
+        "lists show what was deleted",
+        MEMORY,
+        "        return log.is_shown and (hidden or not log.hidden)",
+        "        return hidden or not log.hidden",
+        LIVES,
+    ),
+    Mutant(
+        "a deleted log begins anew",
+        "stores/sqlite/reading.py",
+        "            seq, digest = first_kept_seq - 1, digest_before",
+        "            seq, digest = 0, digest_before",
+        ON_DISK,
     ),
 )
 

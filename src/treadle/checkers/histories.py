@@ -7,13 +7,17 @@ from difflib import get_close_matches
 from typing import Final, NamedTuple
 
 from treadle.checkers.acknowledged_once import acknowledged_once_in
+from treadle.checkers.branches import branches
 from treadle.checkers.followed_order import followed_order
 from treadle.checkers.isolation import isolation_in
 from treadle.checkers.linearizable import linearizable
-from treadle.checkers.operations import History
+from treadle.checkers.operations import Branching, History, Kept
 from treadle.checkers.quarantine import quarantine
+from treadle.checkers.retention import retention
 from treadle.checkers.serializable import serializable
+from treadle.checkers.transactions import is_transaction, transactions
 from treadle.checkers.unacknowledged_once import unacknowledged_once
+from treadle.checkers.unshared import unshared
 from treadle.checkers.violation import Violation
 from treadle.errors import UsageError
 
@@ -74,18 +78,56 @@ def _quarantines(history: History) -> int:
     return len(history.quarantines)
 
 
+def _branches(history: History) -> int:
+    return sum(isinstance(one, Branching) for op in history.operations for one in op.lifetimes)
+
+
+def _transactions(history: History) -> int:
+    return sum(map(is_transaction, history.operations))
+
+
+def _beginnings(history: History) -> int:
+    told = sum(isinstance(one, Kept) for op in history.operations for one in op.lifetimes)
+    return told + len(history.kept)
+
+
+def _plain(check: Callable[[History], list[Violation]]) -> Callable[[History], list[Violation]]:
+    """Let a checker see a branch as a log like any other."""
+    return lambda history: check(unshared(history))
+
+
 HISTORY_CHECKERS: Final[dict[str, HistoryChecker]] = {
     "acknowledged_once": HistoryChecker(
-        "every acknowledged event exactly once", acknowledged_once_in, "event", _acknowledged
+        "every acknowledged event exactly once", _plain(acknowledged_once_in), "event", _acknowledged
     ),
     "unacknowledged_once": HistoryChecker(
-        "every other event at most once, refused ones never", unacknowledged_once, "event", _unacknowledged
+        "every other event at most once, refused ones never",
+        _plain(unacknowledged_once),
+        "event",
+        _unacknowledged,
     ),
-    "isolation": HistoryChecker("nothing of one workflow in another", isolation_in, "event", _events),
-    "followed_order": HistoryChecker("whoever reads or follows sees the log", followed_order, "event", _seen),
-    "linearizable": HistoryChecker("each log is linearizable", linearizable, "operation", _operations),
-    "serializable": HistoryChecker("units are strictly serializable", serializable, "operation", _operations),
-    "quarantine": HistoryChecker("nothing leaks from a quarantine", quarantine, "quarantine", _quarantines),
+    "isolation": HistoryChecker("nothing of one workflow in another", _plain(isolation_in), "event", _events),
+    "followed_order": HistoryChecker(
+        "whoever reads or follows sees the log", _plain(followed_order), "event", _seen
+    ),
+    "linearizable": HistoryChecker(
+        "each log is linearizable", _plain(linearizable), "operation", _operations
+    ),
+    "serializable": HistoryChecker(
+        "units are strictly serializable", _plain(serializable), "operation", _operations
+    ),
+    "quarantine": HistoryChecker(
+        "nothing leaks from a quarantine", _plain(quarantine), "quarantine", _quarantines
+    ),
+    "branches": HistoryChecker(
+        "a branch is its parent up to a seq, then itself", branches, "branching", _branches
+    ),
+    "transactions": HistoryChecker(
+        "whole or not at all, behind what was read", _plain(transactions), "transaction", _transactions
+    ),
+    "retention": HistoryChecker(
+        "what is cut stays cut, all else is kept", retention, "beginning", _beginnings
+    ),
 }
 """The table, by the name that a user gives and a violation carries."""
 

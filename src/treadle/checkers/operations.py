@@ -70,6 +70,53 @@ class Write:
 
 
 @attrs.frozen(weakref_slot=False)
+class Branching:
+    """A log that an operation began as a branch of another one, or wanted to.
+
+    Attributes:
+        workflow: the new log.
+        parent: the log whose events it shares.
+        at: the last seq that is shared.
+        mark: the branch's own first event, behind the shared ones; a mark like any other.
+    """
+
+    workflow: str
+    parent: str
+    at: int
+    mark: str
+
+
+@attrs.frozen(weakref_slot=False)
+class Cutting:
+    """A log whose beginning an operation took away, or wanted to.
+
+    Attributes:
+        workflow: the log.
+        first_seq: the first seq that is kept. Behind the last event there was, the log is deleted.
+    """
+
+    workflow: str
+    first_seq: int
+
+
+@attrs.frozen(weakref_slot=False)
+class Kept:
+    """What an operation was told of where a log's kept part begins.
+
+    Attributes:
+        workflow: the log.
+        first_seq: the first kept seq it was told.
+    """
+
+    workflow: str
+    first_seq: int
+
+
+Lifetime: TypeAlias = Branching | Cutting | Kept
+"""What happens to a log other than that events are read and written."""
+
+
+@attrs.frozen(weakref_slot=False)
 class Operation:
     """One thing a client asked for. Several writes in it are one unit: all of them or none.
 
@@ -82,6 +129,7 @@ class Operation:
         reads: what it saw; the guards of a unit that was taken are reads of `next_seq`.
         writes: what it wrote, or wanted to.
         error: the name of the error it was answered with, if anybody recorded it.
+        lifetimes: what it did to logs beside, or was told of that: in the same moment.
     """
 
     op: int
@@ -92,6 +140,7 @@ class Operation:
     reads: tuple[Read, ...] = ()
     writes: tuple[Write, ...] = ()
     error: str | None = None
+    lifetimes: tuple[Lifetime, ...] = ()
 
     def __str__(self) -> str:
         times = f"from {self.begin}, never answered" if self.end is None else f"{self.begin} to {self.end}"
@@ -167,11 +216,13 @@ class History:
 
     Attributes:
         operations: what clients did.
-        logs: workflow id to what its log holds at the end. One that is not told is empty, and nobody's
+        logs: workflow id to what its log holds at the end, from seq 1 on: what it shares with a parent and
+            what was cut from it too, as those saw it who cut it. One that is not told is empty, and nobody's
             write to it was acknowledged.
         followers: what followers saw.
         quarantines: when actors were quarantined.
         crashes: when actors crashed.
+        kept: workflow id to the first seq that its log keeps at the end, for logs that do not keep all.
 
     Raises:
         MisfitError: a number, a mark or a workflow of an operation comes twice, an end lies before its
@@ -183,6 +234,7 @@ class History:
     followers: tuple[Observed, ...] = ()
     quarantines: tuple[Quarantine, ...] = ()
     crashes: tuple[Crash, ...] = ()
+    kept: Mapping[str, int] = attrs.Factory(dict)
 
     def __attrs_post_init__(self) -> None:
         _Rules(self).check()
@@ -203,6 +255,7 @@ class _Rules:
         history = self._history
         for self._place, name in enumerate(history.logs):
             self._check_name(name)
+            self._check_kept(name)
         self._part = "operations"
         for self._place, operation in enumerate(history.operations):
             self._check_operation(operation)
@@ -237,8 +290,33 @@ class _Rules:
             self._check_read(read)
         for write in operation.writes:
             self._check_write(operation, write)
-        if len(operation.writes) > 1:
-            self._check_once([write.workflow for write in operation.writes])
+        written = [write.workflow for write in operation.writes]
+        for lifetime in operation.lifetimes:
+            self._check_lifetime(operation, lifetime)
+            if isinstance(lifetime, Branching):
+                written.append(lifetime.workflow)
+        if len(written) > 1:
+            self._check_once(written)
+
+    def _check_lifetime(self, operation: Operation, lifetime: Lifetime) -> None:
+        if not isinstance(lifetime, Branching):
+            self._check_name(lifetime.workflow)
+            self._check_count("from", lifetime.first_seq)
+            return
+        self._check_name(lifetime.parent)
+        self._check_count("at", lifetime.at)
+        if lifetime.parent == lifetime.workflow:
+            self._refuse(f"a log is no branch of itself, got {lifetime.parent!r} twice; name its parent")
+        self._check_write(operation, Write(lifetime.workflow, (lifetime.mark,)))
+
+    def _check_kept(self, name: str) -> None:
+        first_seq = self._history.kept.get(name, 1)
+        self._check_count("kept", first_seq)
+        if first_seq > len(self._history.logs[name]) + 1:
+            self._refuse(
+                f"what a log keeps begins at most behind its {len(self._history.logs[name])} events, got"
+                f" {first_seq} for {name!r}; tell what was cut from it as well"
+            )
 
     def _check_read(self, read: Read) -> None:
         self._check_name(read.workflow)

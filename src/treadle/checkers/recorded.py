@@ -5,7 +5,7 @@
     {"follower": "f1", "workflow": "a", "from": 1, "marks": ["c1.0", "c2.3"]}
     {"quarantine": "a", "begin": 50, "end": 80}
     {"crash": "a", "at": 31}
-    {"log": "a", "marks": ["c1.0", "c2.3"]}
+    {"log": "a", "marks": ["c1.0", "c2.3"], "kept": 2}
 
 The first key of a line tells what it is; lines of other kinds are somebody else's and passed over, but must
 be JSON. A mistake in a known line is an error, unknown keys in it included: left out, it could hide exactly
@@ -23,8 +23,12 @@ import msgspec
 from msgspec import Meta
 
 from treadle.checkers.operations import (
+    Branching,
     Crash,
+    Cutting,
     History,
+    Kept,
+    Lifetime,
     MisfitError,
     Observed,
     Operation,
@@ -58,6 +62,18 @@ class _Write(_Line):
     seq: _Seq | None = None
 
 
+class _Branch(_Line):
+    workflow: str
+    parent: str
+    at: _Seq
+    mark: str
+
+
+class _First(_Line):
+    workflow: str
+    first_seq: _Seq = msgspec.field(name="from")
+
+
 class _Operation(_Line):
     op: int
     client: str
@@ -67,6 +83,9 @@ class _Operation(_Line):
     reads: tuple[_Read, ...] = ()
     writes: tuple[_Write, ...] = ()
     error: str | None = None
+    branches: tuple[_Branch, ...] = ()
+    cuts: tuple[_First, ...] = ()
+    kept: tuple[_First, ...] = ()
     # For people and for reports; no promise hangs on them.
     call: str | None = None
     since: int | None = None
@@ -76,6 +95,7 @@ class _Operation(_Line):
 class _Log(_Line):
     log: str
     marks: tuple[str, ...]
+    kept: _Seq = 1
 
 
 class _Follower(_Line):
@@ -152,6 +172,7 @@ class HistoryReader:
         self._strings: dict[str, str] = {}
         self._operations: list[Operation] = []
         self._logs: dict[str, tuple[str, ...]] = {}
+        self._kept: dict[str, int] = {}
         self._followers: list[Observed] = []
         self._quarantines: list[Quarantine] = []
         self._crashes: list[Crash] = []
@@ -199,6 +220,8 @@ class HistoryReader:
                 self._refuse(f"each log is told once, got {line.log!r} at line {first} and again; remove one")
             self._logs[self._one(line.log)] = self._ones(line.marks)
             self._lines["logs"].append(self._line)
+            if line.kept > 1:
+                self._kept[self._one(line.log)] = line.kept
         elif isinstance(line, _Follower):
             seen = Observed(line.follower, self._one(line.workflow), line.first_seq, self._ones(line.marks))
             self._followers.append(seen)
@@ -225,7 +248,18 @@ class HistoryReader:
         )
         writes = tuple(Write(one(write.workflow), ones(write.marks), write.seq) for write in line.writes)
         client = one(line.client)
-        return Operation(line.op, client, line.begin, line.end, line.outcome, reads, writes, line.error)
+        lifetimes = self._lifetimes(line) if line.branches or line.cuts or line.kept else ()
+        return Operation(
+            line.op, client, line.begin, line.end, line.outcome, reads, writes, line.error, lifetimes
+        )
+
+    def _lifetimes(self, line: _Operation) -> tuple[Lifetime, ...]:
+        one = self._one
+        return (
+            *(Branching(one(b.workflow), one(b.parent), b.at, one(b.mark)) for b in line.branches),
+            *(Cutting(one(cut.workflow), cut.first_seq) for cut in line.cuts),
+            *(Kept(one(told.workflow), told.first_seq) for told in line.kept),
+        )
 
     # A mark comes again in each read that saw it and in its log. One string for all of them is less to hold,
     # and is compared by its place in memory. Not `sys.intern`: some Pythons never let go of such a string.
@@ -255,6 +289,7 @@ class HistoryReader:
                 tuple(self._followers),
                 tuple(self._quarantines),
                 tuple(self._crashes),
+                self._kept,
             )
         except MisfitError as error:
             self._line = self._lines[error.part][error.place]
@@ -287,7 +322,7 @@ def history_lines(history: History) -> Iterator[bytes]:
     for crash in history.crashes:
         yield _encoded(_Crash(crash.workflow, crash.at))
     for name, marks in history.logs.items():
-        yield _encoded(_Log(name, marks))
+        yield _encoded(_Log(name, marks, history.kept.get(name, 1)))
 
 
 def operation_line(operation: Operation) -> bytes:
@@ -311,7 +346,18 @@ def operation_line(operation: Operation) -> bytes:
             ),
             tuple(_Write(write.workflow, write.marks, write.seq) for write in operation.writes),
             operation.error,
+            *_lifetime_lines(operation.lifetimes),
         )
+    )
+
+
+def _lifetime_lines(
+    lifetimes: tuple[Lifetime, ...],
+) -> tuple[tuple[_Branch, ...], tuple[_First, ...], tuple[_First, ...]]:
+    return (
+        tuple(_Branch(b.workflow, b.parent, b.at, b.mark) for b in lifetimes if isinstance(b, Branching)),
+        tuple(_First(cut.workflow, cut.first_seq) for cut in lifetimes if isinstance(cut, Cutting)),
+        tuple(_First(told.workflow, told.first_seq) for told in lifetimes if isinstance(told, Kept)),
     )
 
 

@@ -60,6 +60,19 @@ GROUPS: Final = {
   treadle workflow list --status running
 """,
     ),
+    "store": (
+        "Look after a store as a whole: what is in it, its health, copies, its version, its room.",
+        """Examples:
+
+  treadle store info
+  treadle store doctor
+  treadle store backup copy.db
+  treadle store migrate --dry-run
+  treadle store prune --dry-run
+  treadle store prune --keep-closed-days 30 --compact
+  treadle store vacuum
+""",
+    ),
     "sim": (
         "Simulate whole worlds from a seed: real code, virtual time, faults, every promise checked.",
         """Examples:
@@ -142,6 +155,11 @@ COMMANDS: Final = (
         "Check the store's structure and recompute the digest chain of every log, or of those named.",
     ),
     Command(
+        "log salvage",
+        "logs.salvaging:salvage",
+        "Save what can be read of a damaged store into a new file, and name what cannot.",
+    ),
+    Command(
         "workflow serve",
         "durable.serving:serve",
         "Run the store's workflows, and whatever other processes start or send, until Ctrl-C.",
@@ -206,6 +224,11 @@ COMMANDS: Final = (
         "SHOW_",
     ),
     Command(
+        "workflow diff",
+        "durable.diffing:diff",
+        "Compare two logs event by event, from the seq at which they part.",
+    ),
+    Command(
         "workflow list",
         "workflows:list_workflows",
         "List the workflows that have events, in the order of their ids' UTF-8 bytes.",
@@ -227,6 +250,72 @@ COMMANDS: Final = (
         "durable.sending:resume",
         "Try held workflows again, all of them when none is named, and tell whether they go on.",
         "RESUME_",
+    ),
+    Command(
+        "store info",
+        "store.informing:info",
+        "Tell what is in a store: logs, events, positions, room on the disk, who runs its workflows.",
+    ),
+    Command(
+        "store doctor",
+        "store.doctoring:doctor",
+        "Make every check of a store there is, and say for each what it means and what to do.",
+    ),
+    Command(
+        "store backup",
+        "store.copying:backup",
+        "Copy a store into a new file, as it is at one instant, while others write to it.",
+    ),
+    Command(
+        "store migrate",
+        "store.migrating:migrate",
+        "Bring a store that an older treadle has made up to this one's version, and say from which to which.",
+    ),
+    Command(
+        "workflow snapshot",
+        "retention.keeping:snapshot",
+        "Keep a fold's state of logs, so that the next replay with it reads only what follows.",
+        "SNAPSHOT_",
+    ),
+    Command(
+        "workflow baseline",
+        "retention.keeping:baseline",
+        "Append the states of folds to plain logs, so that `treadle store prune` may remove what is before.",
+        "BASELINE_",
+    ),
+    Command(
+        "workflow delete",
+        "retention.deleting:delete",
+        "Delete logs: nothing of them can be read or listed any more, and their room is given back.",
+        "DELETE_",
+    ),
+    Command(
+        "store prune",
+        "retention.pruning:prune",
+        "Remove what lies before the last baseline of each log, and closed logs that need not be kept.",
+    ),
+    Command(
+        "store vacuum",
+        "retention.vacuuming:vacuum",
+        "Write the whole file anew without any slack; nobody else may have it open meanwhile.",
+    ),
+    Command(
+        "workflow branch",
+        "durable.branching:branch",
+        "Begin a log that shares another one's events up to a seq, and goes on by itself.",
+        "BRANCH_",
+    ),
+    Command(
+        "workflow what-if",
+        "durable.branching:what_if",
+        "Play a what-if branch on in virtual time, and append what happens to it.",
+        "WHAT_IF_",
+    ),
+    Command(
+        "workflow reset",
+        "durable.branching:reset",
+        "Let a workflow go on from an earlier event, under its own id; one that has ended runs again.",
+        "RESET_",
     ),
     Command(
         "sim run",

@@ -25,6 +25,7 @@ from typing import Final
 from treadle.errors import (
     AdmissionError,
     CorruptStoreError,
+    EventsNeededError,
     EventsPrunedError,
     FencedError,
     FormatError,
@@ -85,6 +86,7 @@ EXIT_BY_ERROR: Final[tuple[tuple[type[BaseException], int], ...]] = (
     (StorePoisonedError, STORE_UNREACHABLE),
     (EventsPrunedError, NOT_FOUND),
     (AdmissionError, CONFLICT),
+    (EventsNeededError, CONFLICT),
     (FencedError, CONFLICT),
     (WorkflowExistsError, CONFLICT),
     (WorkflowClosedError, CONFLICT),

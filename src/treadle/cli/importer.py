@@ -9,9 +9,18 @@ import attrs
 import trio
 
 from treadle.cli.output import counted
-from treadle.errors import AdmissionError, FormatError, StaleSequenceError, TreadleError, UsageError
+from treadle.errors import (
+    AdmissionError,
+    EventsPrunedError,
+    FormatError,
+    StaleSequenceError,
+    TreadleError,
+    UsageError,
+)
 from treadle.formats import ImportedLog, StoreRecord
+from treadle.log import chain_digest, root_digest
 from treadle.runtime import Runtime, WorkflowHandle
+from treadle.runtime.beginning import begin_log
 
 EVENTS_A_TURN: Final = 1_024
 """After how many events whoever writes has a turn: reading alone never waits, and what is only held is lost
@@ -154,8 +163,9 @@ class Importer:
             self._tally.workflows_already_there += 1
 
     async def _append(self, log: ImportedLog) -> int:
-        if log.previous_digest is not None:
-            await self._check_joint(log)
+        if log.previous_digest is not None and await self._begins_here(log, log.previous_digest):
+            await begin_log(self._runtime, log.workflow_id, log.events, log.previous_digest, log.keys)
+            return len(log.events)
         handle = self._runtime.workflow(log.workflow_id)
         try:
             done = await handle.extend(log.events, keys=log.keys)
@@ -165,6 +175,9 @@ class Importer:
             keys = None if log.keys is None else log.keys[there:]
             done = await handle.extend(log.events[there:], keys=keys)
             return 0 if done.repeated else len(done.events)
+        except EventsPrunedError as error:
+            # Retention has removed its beginning here; its digest is kept, and vouches for the events.
+            return await self._append(await self._kept_part(log, error))
         except UsageError:
             # To a durable workflow only its runner appends; a copy of what it has appended is a repeat.
             if not await _is_there(handle, log):
@@ -172,15 +185,36 @@ class Importer:
             return 0
         return 0 if done.repeated else len(done.events)
 
-    async def _check_joint(self, log: ImportedLog) -> None:
-        first = log.events[0].seq
-        rows = await self._runtime.store.audit(log.workflow_id, first - 2, limit=1)
-        if rows and rows[0].seq == first - 1 and rows[0].digest != log.previous_digest:
-            raise FormatError(
-                f"the log {log.workflow_id!a} goes on from seq {first - 1} of a history that is not the one"
-                " stored here; import it into another store",
-                line=log.line,
-            )
+    async def _begins_here(self, log: ImportedLog, previous_digest: bytes) -> bool:
+        """Tell whether a log is new; one that is there must be the one that the file goes on from."""
+        store, first = self._runtime.store, log.events[0].seq
+        (head,) = await store.heads([log.workflow_id])
+        if head.next_seq == 1:
+            return True
+        told: bytes | None = None
+        if first == head.first_kept_seq:
+            told = head.digest_before
+        elif first == head.next_seq:
+            told = head.digest
+        elif first > head.first_kept_seq:
+            rows = await store.audit(log.workflow_id, first - 2, limit=1)
+            told = rows[0].digest if rows and rows[0].seq == first - 1 else None
+        if told is not None and told != previous_digest:
+            raise _other_history(log, first)
+        return False
+
+    async def _kept_part(self, log: ImportedLog, error: EventsPrunedError) -> ImportedLog:
+        (head,) = await self._runtime.store.heads([log.workflow_id])
+        there = head.first_kept_seq - log.events[0].seq
+        if head.first_kept_seq == head.next_seq or not 0 < there < len(log.events):
+            raise error
+        digest = log.previous_digest or root_digest(log.workflow_id)
+        for event in log.events[:there]:
+            digest = chain_digest(digest, event)
+        if digest != head.digest_before:
+            raise _other_history(log, head.first_kept_seq)
+        keys = None if log.keys is None else log.keys[there:]
+        return attrs.evolve(log, events=log.events[there:], keys=keys, previous_digest=digest)
 
     async def _set_record(self, record: StoreRecord, source: str) -> None:
         there = await self._runtime.store.record(record.namespace, record.key)
@@ -192,6 +226,14 @@ class Importer:
             )
         if there is None:
             await self._runtime.set_record(record.namespace, record.key, record.value)
+
+
+def _other_history(log: ImportedLog, first_seq: int) -> FormatError:
+    return FormatError(
+        f"the log {log.workflow_id!a} goes on from seq {first_seq - 1} of a history that is not the one"
+        " stored here; import it into another store",
+        line=log.line,
+    )
 
 
 async def _is_there(handle: WorkflowHandle, log: ImportedLog) -> bool:

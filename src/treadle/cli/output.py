@@ -112,7 +112,7 @@ class Rows:
     def __init__(self, output: OutputFormat, *columns: Column) -> None:
         self._output = output
         self._columns = columns
-        self._width = _screen_width() if sys.stdout.isatty() else None
+        self._width = screen_width() if sys.stdout.isatty() else None
         self.count = 0
 
     def __enter__(self) -> Self:
@@ -159,7 +159,12 @@ class Rows:
         write_out(line.rstrip() + "\n")
 
 
-def _screen_width() -> int:
+def screen_width() -> int:
+    """Tell how many cells a line of the terminal has.
+
+    Returns:
+        Its width.
+    """
     from rich.console import Console  # noqa: PLC0415  # a tenth of the start-up time, for those who have a screen
 
     return Console(file=sys.stdout).width

@@ -28,7 +28,8 @@ from treadle.cli.options import (
 from treadle.cli.output import counted, progress, show_facts
 from treadle.cli.stores import chosen_workflows, reading_runtime
 from treadle.events import EventKind, WorkflowEvent, WorkflowId
-from treadle.log import chain_digest, root_digest
+from treadle.log import chain_digest
+from treadle.stores import Head
 
 EXAMPLES: Final = """Examples:
 
@@ -53,18 +54,6 @@ class State:
     digest: bytes
     counts: dict[EventKind, int] = attrs.Factory(dict)
     final_kind: EventKind | None = None
-
-
-def make_state(workflow_id: WorkflowId) -> State:
-    """Make the state of a workflow before its first event.
-
-    Args:
-        workflow_id: the workflow.
-
-    Returns:
-        The state.
-    """
-    return State(root_digest(workflow_id))
 
 
 def apply(state: State, event: WorkflowEvent) -> State:
@@ -124,6 +113,24 @@ class Total:
         for name in sorted(self.digests):
             together.add(name, self.digests[name])
         return together.hex()
+
+
+class _Beginnings:
+    """Where the chains of some logs begin: a branch's with its parent, a cut one's in the middle."""
+
+    def __init__(self, heads: list[Head]) -> None:
+        self._digests = {head.workflow_id: head.digest_before for head in heads}
+
+    def state(self, workflow_id: WorkflowId) -> State:
+        """Make a log's first state.
+
+        Args:
+            workflow_id: the log.
+
+        Returns:
+            The state.
+        """
+        return State(self._digests[workflow_id])
 
 
 def replay(
@@ -195,16 +202,18 @@ def replay(
 async def _replay(url: str, names: list[str], prefix: str, concurrency: int) -> tuple[Total, float]:
     total = Total()
     async with reading_runtime(url) as runtime:
-        chosen = None
-        if names or prefix:
-            async with aclosing(chosen_workflows(runtime.store, names, prefix)) as pages:
-                chosen = [name async for page in pages for name in page]
-        count = len(chosen) if chosen is not None else await runtime.store.count_workflows()
+        count = len(names) or await runtime.store.count_workflows(prefix=prefix)
         started = perf_counter()
         with progress("replaying", count) as advance:
-            async for done in runtime.replay_all(apply, make_state, chosen, concurrency=concurrency):
-                total.add(done.workflow_id, done.state, done.events)
-                advance(1)
+            async with aclosing(chosen_workflows(runtime.store, names, prefix)) as pages:
+                async for page in pages:
+                    first = _Beginnings(await runtime.store.heads(page))
+                    replayed = runtime.replay_all(
+                        apply, first.state, page, concurrency=concurrency, from_first_kept=True
+                    )
+                    async for done in replayed:
+                        total.add(done.workflow_id, done.state, done.events)
+                        advance(1)
         return total, perf_counter() - started
 
 

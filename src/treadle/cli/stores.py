@@ -55,11 +55,19 @@ async def reading_store(url: str, *, ignore_poison: bool = False) -> AsyncIterat
             opening = open_store(url, create=False, read_only=True, ignore_poison=ignore_poison)
             store = await stack.enter_async_context(opening)
         except StoreUnavailableError as error:
-            raise (_no_store(url) or error) from error
+            raise (no_store(url) or error) from error
         yield store
 
 
-def _no_store(url: str) -> StoreUnavailableError | None:
+def no_store(url: str) -> StoreUnavailableError | None:
+    """Word that there is no such store.
+
+    Args:
+        url: the URL or path.
+
+    Returns:
+        The error, or None when there is something.
+    """
     path = Path(path_of(url))
     if path.exists():
         return None
@@ -108,12 +116,13 @@ async def writing_runtime(url: str, config: RuntimeConfig | None = None) -> Asyn
         yield runtime
 
 
-async def known_workflows(store: Store, names: Sequence[str]) -> list[WorkflowId]:
+async def known_workflows(store: Store, names: Sequence[str], *, deleted: bool = False) -> list[WorkflowId]:
     """Make ids of names and see that each has events.
 
     Args:
         store: where to look.
         names: what the user wrote.
+        deleted: whether a deleted one, of which only its place is kept, will do.
 
     Returns:
         The ids, each once, in the order written.
@@ -126,6 +135,11 @@ async def known_workflows(store: Store, names: Sequence[str]) -> list[WorkflowId
     for head in await store.heads(ids):
         if head.next_seq == 1:
             raise await not_found(store, head.workflow_id)
+        if head.next_seq == head.first_kept_seq and not deleted:
+            raise NotFoundError(
+                f"workflow {head.workflow_id!r} was deleted from {store.url}; only its place is kept, behind"
+                f" seq {head.next_seq - 1}"
+            )
     return ids
 
 
@@ -151,7 +165,7 @@ async def not_found(store: Store, missing: WorkflowId) -> NotFoundError:
 
 
 async def chosen_workflows(
-    store: Store, names: Sequence[str], prefix: str
+    store: Store, names: Sequence[str], prefix: str, *, hidden: bool = False
 ) -> AsyncGenerator[list[WorkflowId], None]:
     """Give the workflows a command is about: those named, or all that begin with a prefix.
 
@@ -161,6 +175,7 @@ async def chosen_workflows(
         store: where they are.
         names: what the user wrote; nothing for all.
         prefix: only ids that begin so, when none was named.
+        hidden: hidden ones (what-if branches) as well, when none was named.
 
     Yields:
         Pages of ids, in the order of their UTF-8 bytes or as named.
@@ -173,6 +188,6 @@ async def chosen_workflows(
         yield await known_workflows(store, names)
         return
     after: WorkflowId | None = None
-    while page := await store.list_workflows(prefix=prefix, after=after):
+    while page := await store.list_workflows(prefix=prefix, after=after, hidden=hidden):
         yield page
         after = page[-1]

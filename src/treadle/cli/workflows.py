@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import attrs
 import trio
@@ -16,6 +16,7 @@ from treadle.cli.notes import note, write_out
 from treadle.cli.options import (
     DEFAULT_STORE,
     WHOLE,
+    Flag,
     OutputFormat,
     OutputOption,
     Positive,
@@ -70,6 +71,7 @@ def list_workflows(
     *,
     prefix: PrefixOption = "",
     status: Annotated[StatusName | None, Parameter(show_default=False)] = None,
+    hidden: Annotated[Flag, Parameter(name="--hidden")] = False,
     limit: Annotated[int | None, WHOLE, Parameter(validator=Positive)] = None,
     after: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     output: OutputOption = "table",
@@ -82,6 +84,7 @@ def list_workflows(
     Args:
         prefix: only workflows whose id begins so.
         status: only durable workflows that stand so.
+        hidden: what-if branches as well.
         limit: at most so many; all if left out.
         after: continue behind this id.
         output: how the workflows are printed.
@@ -93,29 +96,34 @@ def list_workflows(
     """
     start = None if after is None else checked_workflow_id(after)
     number = None if status is None else int(Status[status.upper()])
-    trio.run(_list, store, (prefix, number), limit, start, output)
+    trio.run(_list, store, _Chosen(prefix, number, hidden), limit, start, output)
+
+
+class _Chosen(NamedTuple):
+    """Which workflows are listed; the store's own words."""
+
+    prefix: str
+    status: int | None
+    hidden: bool
 
 
 async def _list(
     url: str,
-    chosen: tuple[str, int | None],
+    chosen: _Chosen,
     limit: int | None,
     after: WorkflowId | None,
     output: OutputFormat,
 ) -> None:
-    prefix, status = chosen
     async with reading_store(url) as store:
         with Rows(output, *_COLUMNS) as rows:
             while limit is None or rows.count < limit:
                 wanted = PAGE_WORKFLOWS if limit is None else min(PAGE_WORKFLOWS, limit - rows.count)
-                page = await store.list_workflows(prefix=prefix, after=after, status=status, limit=wanted)
+                page = await store.list_workflows(**chosen._asdict(), after=after, limit=wanted)
                 if not page:
                     return
                 await _add_page(store, page, rows)
                 after = page[-1]
-        if after is not None and await store.list_workflows(
-            prefix=prefix, after=after, status=status, limit=1
-        ):
+        if after is not None and await store.list_workflows(**chosen._asdict(), after=after, limit=1):
             note(f"there are more: --after={shlex.quote(after)} goes on")
 
 

@@ -18,7 +18,7 @@ from treadle.engine.effects import (
     StartActivity,
 )
 from treadle.engine.failures import Failure
-from treadle.engine.inputs import Completed, Failed, ParentLink
+from treadle.engine.inputs import ChildDone, Completed, Failed, ParentLink
 from treadle.engine.machines import ActivityState
 from treadle.engine.messages import (
     CancelMessage,
@@ -89,8 +89,11 @@ def effects_of(execution: Execution, events: Iterable[WorkflowEvent], run: int) 
         The effects, in the order of their events.
     """
     found: list[Effect] = []
+    settled_seq = execution.journal.settled_seq
     for event in events:
         kind = event.kind
+        if event.seq <= settled_seq:
+            continue  # carried out before the log was branched or reset
         if kind is EventKind.ACTIVITY_SCHEDULED:
             pending = execution.run.activities.get(event.seq)
             if pending is not None and pending.state is ActivityState.SCHEDULED:
@@ -109,7 +112,9 @@ def _activity_cancel(execution: Execution, _sender: Sender, event: WorkflowEvent
 
 def _closing(execution: Execution, sender: Sender, event: WorkflowEvent) -> Iterator[Effect]:
     children = [
-        OpenChild(child.seq, child.id, child.parent_close) for child in execution.run.children.values()
+        OpenChild(child.seq, child.id, child.parent_close)
+        for child in execution.run.children.values()
+        if child.seq > execution.journal.branched_seq  # the others are the original's
     ]
     return closing_effects(sender, event, execution.run.parent, children)
 
@@ -120,8 +125,10 @@ def _child_start(_execution: Execution, sender: Sender, event: WorkflowEvent) ->
     return [sender.put(record.id, MessageKind.CHILD_START, encode_message(message), event.seq)]
 
 
-def _child_cancel(_execution: Execution, sender: Sender, event: WorkflowEvent) -> list[Effect]:
+def _child_cancel(execution: Execution, sender: Sender, event: WorkflowEvent) -> list[Effect]:
     record = decode_record(event, ChildCancelRequested)
+    if record.seq <= execution.journal.branched_seq:
+        return []  # it is the original's child, and listens to nobody else
     message = ParentMessage(
         sender.workflow_id, record.seq, sender.run, record.terminate, "the parent has cancelled it"
     )
@@ -186,6 +193,24 @@ def closing_effects(
             "the parent has closed",
         )
         yield sender.put(child.id, MessageKind.PARENT_CLOSED, encode_message(message), event.seq, child.seq)
+
+
+def child_done(event: WorkflowEvent, seq: int) -> ChildDone:
+    """Tell a child's end as the input it becomes, for a parent that no message tells.
+
+    Args:
+        event: the child's closing one.
+        seq: the parent's CHILD_SCHEDULED.
+
+    Returns:
+        The input.
+
+    Raises:
+        CorruptStoreError: the event is not one that the engine wrote.
+    """
+    message = _result_for_parent(event, seq)
+    outcome = Completed(bytes(message.result)) if message.failure is None else Failed(message.failure)
+    return ChildDone(seq, outcome, message.status)
 
 
 def _result_for_parent(event: WorkflowEvent, seq: int) -> ChildResultMessage:

@@ -257,7 +257,7 @@ def start_child(
             f"{current_line()}: parent_close is one of {', '.join(PARENT_CLOSE)}, got {parent_close!r}"
         )
     journal = execution.journal
-    name = default_child_id(journal.workflow_id, journal.next_seq) if child_id is None else child_id
+    name = default_child_id(journal.identity, journal.next_seq) if child_id is None else child_id
     record = ChildScheduled(
         definition.name,
         make_workflow_id(name),

@@ -171,6 +171,12 @@ class Execution:
         return self.run.children
 
     @property
+    def children_elsewhere(self) -> Mapping[int, PendingChild]:
+        """Those of `children` whose end no message will tell: it is, or was, told before the newest mark."""
+        settled_seq = self.journal.settled_seq
+        return {seq: child for seq, child in self.run.children.items() if seq < settled_seq}
+
+    @property
     def signals(self) -> Mapping[str, SignalQueue]:
         """Signals by name, read and unread."""
         return self.run.signals
@@ -403,6 +409,7 @@ class Execution:
         except BaseException:
             self.spoil()
             raise
+        self.run.pass_marks()
         lacking = journal.end_replay()
         if not lacking:
             return None

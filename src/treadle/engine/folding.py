@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from treadle.engine.carrying import STATUS_BY_KIND
+from treadle.engine.marks import BRANCHED, RESET, read_reset
 from treadle.engine.records import (
     ActivityAttemptFailed,
     ActivityCompleted,
@@ -48,7 +49,10 @@ class HeadFold:
         self.status: Status | None = None
         self.run_start_seq = 0
         self.name: str | None = None
-        self._runs: set[int] = set()
+        self._runs: dict[int, str | None] = {}
+        self._closings: dict[int, Status] = {}
+        self._passed: list[WorkflowEvent] = []
+        self._is_marked = False
         self._is_hidden = False
         self._timers: dict[int, int] = {}
         self._activities: dict[int, WorkflowEvent] = {}
@@ -65,22 +69,57 @@ class HeadFold:
             CorruptStoreError: the engine cannot have written it.
         """
         kind = event.kind
+        if kind is BRANCHED:
+            self._is_marked = True
+        elif kind is RESET:
+            self._go_back(event)
+        else:
+            self._add(event)
+
+    def _add(self, event: WorkflowEvent) -> None:
+        kind = event.kind
         if kind in _STARTS:
             self._begin(event)
         elif kind in STATUS_BY_KIND:
-            self.status = STATUS_BY_KIND[kind]
+            self.status = self._closings[event.seq] = STATUS_BY_KIND[kind]
         elif is_encoded(event.payload):
             self._is_hidden = True
         elif kind in _FOLD:
+            self._passed.append(event)
             _FOLD[kind](self, event)
 
     def _begin(self, event: WorkflowEvent) -> None:
-        self.status, self.run_start_seq = Status.RUNNING, event.seq
-        self._runs.add(event.seq)
+        self._enter(event.seq, None if is_encoded(event.payload) else decode_record(event, RunStarted).name)
+
+    def _enter(self, run_start_seq: int, name: str | None) -> None:
+        self.status, self.run_start_seq = Status.RUNNING, run_start_seq
+        self._runs[run_start_seq] = name
+        self._passed = []
+        self._forget_begun()
+        self._is_hidden = name is None
+        self.name = name
+
+    def _forget_begun(self) -> None:
         for begun in (self._timers, self._activities, self._cancelling, self._retrying):
             begun.clear()
-        self._is_hidden = is_encoded(event.payload)
-        self.name = None if self._is_hidden else decode_record(event, RunStarted).name
+
+    def _go_back(self, event: WorkflowEvent) -> None:
+        """Go on from an earlier event.
+
+        Only the events of one run are kept, which has limits: behind a reset to an earlier run nobody knows
+        here what had been begun in it, and the wake-up time is not judged before the next run.
+        """
+        reset = read_reset(event)
+        self._is_marked = True
+        passed = [one for one in self._passed if one.seq <= reset.at]
+        is_same_run = reset.run == self.run_start_seq
+        is_hidden = self._is_hidden
+        self._enter(reset.run, self._runs.get(reset.run))
+        self._is_hidden = is_hidden or not is_same_run
+        if is_same_run:
+            for one in passed:
+                self._add(one)
+        self.status = self._closings.get(reset.at, Status.RUNNING)
 
     def _start_timer(self, event: WorkflowEvent) -> None:
         self._timers[event.seq] = decode_record(event, TimerStarted).deadline_ns
@@ -145,10 +184,12 @@ class HeadFold:
         status, run_start_seq, wake_up_ns, name, _ = kept
         is_running, is_held = status == Status.RUNNING, status == Status.HELD
         is_cut = is_running and wake_up_ns == _LOOK_AT_ONCE
+        # Whoever branches or resets in the middle of things need not know the run, if an earlier one will do.
+        may_be_earlier = is_cut or (is_held and self._is_marked)
         fitting = status == self.status or (is_held and self.status is Status.RUNNING)
         if not fitting:
             return f"the log says it is {self.status.name}, the head facts say {_status_name(status)}"
-        if run_start_seq != self.run_start_seq and not (is_cut and run_start_seq in self._runs):
+        if run_start_seq != self.run_start_seq and not (may_be_earlier and run_start_seq in self._runs):
             return (
                 f"the log's newest run starts at seq {self.run_start_seq}, the head facts say {run_start_seq}"
             )

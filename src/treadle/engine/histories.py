@@ -11,6 +11,7 @@ from typing import Final
 
 from treadle.engine.execution import Execution
 from treadle.engine.failures import process_lost_failure
+from treadle.engine.marks import MARK_KINDS, view_of
 from treadle.engine.records import CLOSING_KINDS, ActivityAttemptFailed, encode_record
 from treadle.errors import NondeterminismError
 from treadle.events import EventKind, WorkflowEvent
@@ -29,8 +30,11 @@ def lives_of(events: Sequence[WorkflowEvent]) -> Iterator[Sequence[WorkflowEvent
     Yields:
         Its parts.
     """
+    counting = {event.seq for event in view_of(events).events}
     starts = [0] + [
-        place for place, event in enumerate(events) if place and event.kind is EventKind.WORKFLOW_STARTED
+        place
+        for place, event in enumerate(events)
+        if place and event.kind is EventKind.WORKFLOW_STARTED and event.seq in counting
     ]
     for start, end in zip(starts, [*starts[1:], len(events)], strict=True):
         yield events[start:end]
@@ -49,6 +53,11 @@ def replay_whole(execution: Execution, events: Sequence[WorkflowEvent]) -> None:
         CorruptStoreError: the log cannot be one that the engine wrote.
     """
     last = events[-1]
+    if last.kind in MARK_KINDS:
+        # Whoever goes on from there first makes what the activation before may lack: none of it is missing.
+        execution.replay(events)
+        execution.finish_replay()
+        return
     if last.kind in CLOSING_KINDS:
         execution.replay(events)
         lacking = execution.finish_replay()

@@ -11,6 +11,7 @@ its log does nothing more.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any, Final, TypeAlias
@@ -23,6 +24,7 @@ from treadle.engine.differences import DecodeValue, Difference, Drift, describe,
 from treadle.engine.driver import Evicted, current_line
 from treadle.engine.driver.tasks import RUNNING
 from treadle.engine.driver.whereabouts import UNKNOWN
+from treadle.engine.marks import Mark, view_of
 from treadle.engine.records import CLOSING_KINDS, COMMAND_KINDS, Patched, unreadable
 from treadle.errors import CorruptStoreError, InvalidValueError, NondeterminismError, WorkflowHeldError
 from treadle.events import PAYLOAD_SIZE_BYTES_MAX, EventKind, WorkflowEvent, trusted_event
@@ -78,11 +80,15 @@ class Journal:
         drifts: what replay has let pass.
         broken: why the code may do nothing more, or None.
         is_replaying: whether what happens has happened before; silences the logger.
+        marks: where the log goes on from somewhere else, not reached yet.
+        settled_seq: of the newest mark that was reached: whatever stands before it was carried out before.
+        branched_seq: of the newest of them that is a BRANCHED: what stands before it belongs to another log.
     """
 
     __slots__ = (
-        "_base_seq", "_counted", "_decode_value", "_definition", "_limits", "_size_bytes", "broken", "drifts",
-        "end", "history", "is_replaying", "new", "now_ns", "position", "run_start_seq", "workflow_id",
+        "_base_seq", "_counted", "_decode_value", "_definition", "_limits", "_size_bytes", "branched_seq",
+        "broken", "drifts", "end", "history", "is_replaying", "marks", "new", "now_ns", "position",
+        "run_start_seq", "settled_seq", "workflow_id",
     )  # fmt: skip
 
     def __init__(
@@ -97,7 +103,8 @@ class Journal:
         self._definition = definition
         self._limits = limits
         self._decode_value = decode_value
-        self._base_seq = next_seq  # of the event at place 0 of the history
+        # What the log takes next, less the length of the history; without gaps the seq of its first event.
+        self._base_seq = next_seq
         self.run_start_seq = next_seq
         self._size_bytes = 0
         self._counted = 0  # the place in the history up to which it counts
@@ -109,11 +116,46 @@ class Journal:
         self.drifts: tuple[Drift, ...] = ()
         self.broken: BaseException | None = None
         self.is_replaying = False
+        self.marks: tuple[Mark, ...] = ()
+        self.settled_seq = 0
+        self.branched_seq = 0
 
     @property
     def next_seq(self) -> int:
         """The seq the log takes next."""
-        return self._base_seq + self.position
+        # Where it goes on from somewhere else, a history has gaps.
+        position = self.position
+        return self.history[position].seq if position < self.end else self._base_seq + position
+
+    # -- where it goes on from somewhere else --
+
+    @property
+    def next_mark(self) -> int:
+        """The place in the history of the next mark; beyond any place when there is none."""
+        return self.marks[0].place if self.marks else sys.maxsize
+
+    @property
+    def identity(self) -> str:
+        """The id that the code sees: in what a branch shares that of the log it was written to."""
+        for mark in self.marks:
+            if mark.is_branch and self.position < mark.place:
+                return mark.origin
+        return self.workflow_id
+
+    def reached(self) -> Mark | None:
+        """Go past the next mark, if the code has come so far.
+
+        Returns:
+            The mark, or None.
+        """
+        if self.next_mark > self.position:
+            return None
+        mark, *left = self.marks
+        self.marks = tuple(left)
+        self.settled_seq = mark.seq
+        if mark.is_branch:
+            self.branched_seq = mark.seq
+        return mark
 
     @property
     def run_size_bytes(self) -> int:
@@ -252,7 +294,7 @@ class Journal:
             CorruptStoreError: they are not the next ones.
         """
         before = self.history[self.position :]
-        expected = before[-1].seq + 1 if before else (self.next_seq if self.is_replaying else events[0].seq)
+        expected = self._base_seq + self.end if self.is_replaying else events[0].seq
         if events[0].seq != expected or events[-1].seq != expected + len(events) - 1:
             raise CorruptStoreError(
                 f"workflow {self.workflow_id!r}: seqs {expected} to {expected + len(events) - 1} come next,"
@@ -263,8 +305,12 @@ class Journal:
         if not self.is_replaying:
             self.run_start_seq = expected
         self._size_bytes, self._counted = self.run_size_bytes, 0
-        self.history = [*before, *events]
-        self._base_seq, self.position, self.end = self.history[0].seq, 0, len(self.history)
+        view = view_of(events)
+        left = [mark._replace(place=mark.place - self.position) for mark in self.marks]
+        self.marks = (*left, *(mark._replace(place=mark.place + len(before)) for mark in view.marks))
+        self.history = [*before, *view.events]
+        self.position, self.end = 0, len(self.history)
+        self._base_seq = events[-1].seq + 1 - self.end
         self.is_replaying = True
 
     def last_input(self) -> int:
@@ -300,7 +346,7 @@ class Journal:
 
     def shut(self) -> None:
         """Let nothing more be written, and nothing be said: the code is being thrown away."""
-        self._base_seq += self.position
+        self._base_seq = self.next_seq
         self._counted = 0
         self.history, self.position, self.end, self.new = (), 0, 0, []
         self.broken = Evicted()

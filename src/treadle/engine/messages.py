@@ -1,7 +1,8 @@
 """What durable workflows and their callers send each other, as rows of the store's mailbox.
 
-A row's payload is one JSON document of the struct that belongs to its kind. START, UPDATE, QUERY, STACK
-and RESUME come from callers only and are the runner's; those that workflows send each other are written here.
+A row's payload is one JSON document of the struct that belongs to its kind. START, UPDATE, QUERY, STACK,
+RESUME and RESET come from callers only and are the runner's; those that workflows send each other are written
+here.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class MessageKind(IntEnum):
     CHILD_CANCEL = 10
     SEND_FAILED = 11
     RESUME = 12
+    RESET = 13
 
 
 class _Message(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

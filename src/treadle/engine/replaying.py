@@ -43,7 +43,8 @@ def replay_until(execution: Execution, end: int) -> None:
         while journal.position < end:
             _replay_one(execution)
             try:
-                _replay_results(execution, end)
+                # The turn before a mark is taken with the chance behind it: `_replay_one` sees to that.
+                _replay_results(execution, min(end, journal.next_mark - 1))
             except (StuckError, InternalError) as error:
                 raise execution.why(error) from error.__cause__
 
@@ -57,6 +58,8 @@ def _replay_one(execution: Execution) -> None:
         raise misplaced(execution, event)
     journal.now_ns = max(journal.now_ns, event.timestamp)
     apply(execution, event)
+    if journal.next_mark <= journal.position:
+        execution.run.pass_marks()
     if kind not in UNSEEN_KINDS:
         execution.settle()
     if journal.position < journal.end and journal.history[journal.position].kind in COMMAND_KINDS:

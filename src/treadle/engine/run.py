@@ -15,6 +15,7 @@ import attrs
 from treadle.engine.arguments import Shape
 from treadle.engine.driver import CancelScope, Scheduler
 from treadle.engine.inputs import SEED_SIZE_BYTES, ParentLink
+from treadle.engine.marks import Mark
 from treadle.engine.pending import PendingActivity, PendingChild, PendingUpdate, SentSignal
 from treadle.engine.records import CancelRequest
 from treadle.engine.signals import SignalQueue
@@ -169,16 +170,40 @@ class Run:
                 places += (2 * place + 1, 2 * place + 2)
         return sorted(found)
 
+    # -- where its log goes on from somewhere else --
+
+    def pass_marks(self) -> None:
+        """Go on with the chance and the standing of a branch or a reset, once the code has come so far.
+
+        Called where they matter and between activations, never at each command: what is seen depends on how
+        many events the code has been through, which is the same at every replay.
+        """
+        journal = self.scheduler.execution.journal
+        while (mark := journal.reached()) is not None:
+            self._pass(mark)
+
+    def _pass(self, mark: Mark) -> None:
+        self.seed, self._uuids = mark.seed, 0
+        if self._random is not None:
+            self._random.seed(mark.seed)  # in place: the code may have kept it
+        if mark.is_branch:
+            self.parent = None  # whoever waits for a child waits for the original
+        for pending in self.activities.values():
+            if pending.seq < mark.seq:
+                pending.scheduled_ns = mark.timestamp  # it is run again, and has its time for it
+
     # -- chance, derived --
 
     def random(self) -> Random:
         """Tell the run's generator; made when it is first asked for, because it takes 2.5 kB."""
+        self.pass_marks()
         if self._random is None:
             self._random = Random(self.seed)  # noqa: S311  # nobody is to be kept from guessing it
         return self._random
 
     def uuid4(self) -> UUID:
         """Draw a UUID; each is derived from the seed by its number, so drawing one moves nothing else."""
+        self.pass_marks()
         self._uuids += 1
         digest = blake2b(b"uuid4:%d" % self._uuids, key=self.seed, digest_size=16).digest()
         return UUID(bytes=digest, version=UUID_VERSION)
@@ -192,4 +217,5 @@ class Run:
         Returns:
             16 bytes.
         """
+        self.pass_marks()
         return blake2b(b"run:%d" % seq, key=self.seed, digest_size=SEED_SIZE_BYTES).digest()

@@ -8,6 +8,7 @@ from treadle.engine.admitting import is_of_another_parent
 from treadle.engine.carrying import OpenChild, Sender, closing_effects
 from treadle.engine.effects import Activation
 from treadle.engine.inputs import ParentLink, Terminate
+from treadle.engine.marks import view_of
 from treadle.engine.records import (
     CLOSING_KINDS,
     CancelRequest,
@@ -43,12 +44,14 @@ def terminate(workflow_id: str, events: Sequence[WorkflowEvent], given: Terminat
     """
     if not events or events[0].kind not in _STARTS:
         raise InternalError(f"workflow {workflow_id!r}: a run begins with WORKFLOW_STARTED or CONTINUED")
-    if events[-1].kind in CLOSING_KINDS:
+    view = view_of(events)
+    if view.events[-1].kind in CLOSING_KINDS:
         return Activation(taken=False)
-    start = next(event for event in reversed(events) if event.kind in _STARTS)
+    start = next(event for event in reversed(view.events) if event.kind in _STARTS)
     record = decode_record(start, RunStarted)
+    branched_seq = max((mark.seq for mark in view.marks if mark.is_branch), default=0)
     parent = None
-    if record.parent is not None:
+    if record.parent is not None and start.seq > branched_seq:
         parent = ParentLink(record.parent.id, record.parent.seq, record.parent.run)
     if is_of_another_parent(given.parent, parent):
         return Activation()
@@ -59,7 +62,8 @@ def terminate(workflow_id: str, events: Sequence[WorkflowEvent], given: Terminat
         EventKind.WORKFLOW_TERMINATED,
         encode_record(CancelRequest(given.reason)),
     )
-    children = _open_children(events[events.index(start) :])
+    begun = view.events[view.events.index(start) :]
+    children = [child for child in _open_children(begun) if child.seq > branched_seq]
     sender = Sender(workflow_id, start.seq)
     return Activation((event,), tuple(closing_effects(sender, event, parent, children)))
 

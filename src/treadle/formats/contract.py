@@ -26,8 +26,8 @@ class ImportedLog:
         line: the line of the file at which it begins, or None; two logs that differ in this alone are
             equal.
         keys: the idempotency key of each event, or None when no event has one.
-        previous_digest: the digest before the first event when the log begins above seq 1; None when it
-            begins at 1, where the workflow id alone tells it.
+        previous_digest: the digest before the first event, when the log begins above seq 1 or was a branch;
+            None when the workflow id alone tells it.
     """
 
     workflow_id: WorkflowId

@@ -9,7 +9,8 @@ A line begins each log; as many event lines as it says follow; lines of records 
 
 Content is ``text`` where it is UTF-8 and ``base64`` where it is not; keys and digests are hexadecimal.
 ``before`` is the digest the chain begins with and ``digest`` the one it ends with, so a line that was
-changed, lost or moved shows.
+changed, lost or moved shows. At seq 1 ``before`` is that of the id, or, of a log with a BRANCHED event, that
+of the log that was branched first.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Final, NoReturn
 import msgspec
 
 from treadle.errors import FormatError, InvalidValueError
-from treadle.events import WorkflowEvent, WorkflowId, check_key, event_kind
+from treadle.events import EventKind, WorkflowEvent, WorkflowId, check_key, event_kind
 from treadle.events import workflow_id as checked_workflow_id
 from treadle.formats.contract import ImportedLog, StoreRecord
 from treadle.formats.lines import numbered_lines
@@ -177,7 +178,7 @@ class _OpenLog:
 
     def imported(self) -> ImportedLog:
         keys = tuple(self.keys) if any(self.keys) else None
-        before = self.before if self.head.first_seq > 1 else None
+        before = self.before if self.head.first_seq > 1 or self.before != root_digest(self.name) else None
         return ImportedLog(self.name, tuple(self.events), self.line, keys, before)
 
 
@@ -233,11 +234,6 @@ class _Reader:
                 " export the file again"
             )
         before = self._from_hex(head.before, "a digest", DIGEST_SIZE_BYTES)
-        if head.first_seq == 1 and before != root_digest(name):
-            self._refuse(
-                f"the digest before seq 1 of {name!a} is {root_digest(name).hex()}, got {head.before};"
-                " was the log renamed? Export it again"
-            )
         self._seen.add(name, self.line)
         return _OpenLog(name, self.line, head, before)
 
@@ -270,7 +266,20 @@ class _Reader:
                 f"the log {log.name!a} that begins at line {log.line} ends with the digest {log.head.digest},"
                 f" its events give {log.digest.hex()}; a line was changed: export it again"
             )
+        self._check_root(log)
         return log.imported()
+
+    def _check_root(self, log: _OpenLog) -> None:
+        root = root_digest(log.name)
+        # A branch's chain begins with the id of whoever was branched first, which its events need not name.
+        is_branch = any(event.kind is EventKind.BRANCHED for event in log.events)
+        if log.head.first_seq > 1 or log.before == root or is_branch:
+            return
+        self.line = log.line
+        self._refuse(
+            f"the digest before seq 1 of {log.name!a} is {root.hex()}, got {log.head.before};"
+            " was the log renamed? Export it again"
+        )
 
     def _from_content(self, line: _EventLine | _RecordLine) -> bytes:
         if line.text is not None and line.base64 is None:
@@ -296,14 +305,14 @@ class _Reader:
 
 
 def _digest_before(log: ImportedLog) -> bytes:
-    if log.events[0].seq == 1:
-        return root_digest(log.workflow_id)
-    if log.previous_digest is None:
+    if log.previous_digest is not None:
+        return log.previous_digest
+    if log.events[0].seq > 1:
         raise FormatError(
             f"the log {log.workflow_id!a} begins at seq {log.events[0].seq}, which takes the digest before"
             " it, got none; hand over previous_digest"
         )
-    return log.previous_digest
+    return root_digest(log.workflow_id)
 
 
 def _content(value: bytes) -> tuple[str | None, str | None]:

@@ -202,7 +202,7 @@ class Committer:
         woken: list[trio.lowlevel.Task] = []
         following = self._changes.anybody
         unwritten = 0
-        for proposal, outcome in zip(group.proposals, outcomes, strict=True):
+        for proposal, unit, outcome in zip(group.proposals, group.units, outcomes, strict=True):
             actor = proposal.actor
             if outcome is not WRITTEN or actor is None or actor.inbox is not None or proposal.joiners:
                 unwritten += self._settle_specially(proposal, outcome)
@@ -214,8 +214,9 @@ class Committer:
                 if task is not None:
                     proposal.task = None
                     woken.append(task)
-            if following and actor is not None:
-                self._changes.committed(actor.workflow_id)
+            if following:
+                for batch in unit.batches:
+                    self._changes.committed(batch.workflow_id)
         self._kernel.wake_all(woken)
         self._changes.group_committed()
         self.events_appended += group.events - unwritten
@@ -257,7 +258,7 @@ class Committer:
             self.events_repeated += len(proposal.events)
             proposal.decide(self._kernel)
         elif self._is_final(proposal, outcome):
-            lost_races = proposal.seq is None and not _key_is_taken(outcome.error)
+            lost_races = proposal.seq is None and not key_is_taken(outcome.error)
             if (
                 lost_races
                 and isinstance(outcome.error, ConflictError | StaleSequenceError)
@@ -278,7 +279,7 @@ class Committer:
         return (
             proposal.actor is None
             or isinstance(outcome.error, FencedError)
-            or _key_is_taken(outcome.error)
+            or key_is_taken(outcome.error)
             or proposal.returns >= self._returns_max
         )
 
@@ -338,10 +339,16 @@ def _overtaken(proposal: Proposal, next_seq: int) -> Refused:
     )
 
 
-def _key_is_taken(error: TreadleError) -> bool:
+def key_is_taken(error: TreadleError) -> bool:
     """Tell a batch refused for one of its keys from one that another writer has overtaken.
 
     The error shows the event that carries the key, which stands elsewhere than the event offered.
+
+    Args:
+        error: why it was refused.
+
+    Returns:
+        Whether trying again is of no use.
     """
     if not isinstance(error, ConflictError):
         return False

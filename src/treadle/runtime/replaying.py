@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, Generic, Self, TypeVar
 
 import attrs
@@ -78,6 +78,7 @@ class ReplayAll(Generic[S]):
         workflow_ids: which workflows; None for all, in the order of their ids.
         concurrency: how many pages of logs are under way at once.
         page_events: how many events one page has.
+        cut: replays a log whose beginning was removed; None folds it from its first kept event.
     """
 
     def __init__(
@@ -89,7 +90,9 @@ class ReplayAll(Generic[S]):
         *,
         concurrency: int,
         page_events: int,
+        cut: Callable[[LogPage], Awaitable[Replayed[S]]] | None = None,
     ) -> None:
+        self._cut = cut
         self._store = store
         self._apply = apply
         self._make_state = _state_maker(make_state)
@@ -120,7 +123,7 @@ class ReplayAll(Generic[S]):
             if not chosen:
                 raise StopAsyncIteration
             await self._read_wave(chosen)
-        if not self._pages[0].complete:
+        if not self._pages[0].complete or self._is_cut(self._pages[0]):
             return await self._replay_long()
         workflow_id, events, _ = self._pages.popleft()
         state = fold(self._apply, self._make_state(workflow_id), events, workflow_id)
@@ -158,7 +161,12 @@ class ReplayAll(Generic[S]):
         self._pages.popleft()
         return replayed
 
+    def _is_cut(self, page: LogPage) -> bool:
+        return self._cut is not None and bool(page.events) and page.events[0].seq > 1
+
     async def _replayed(self, page: LogPage) -> Replayed[S]:
+        if self._cut is not None and self._is_cut(page):
+            return await self._cut(page)
         workflow_id, events, complete = page
         state = fold(self._apply, self._make_state(workflow_id), events, workflow_id)
         count = len(events)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from typing import Any, Final, TypeVar
+from functools import partial
+from typing import Any, Final, TypeVar, overload
 
 import attrs
 import trio
@@ -15,20 +16,26 @@ from treadle.errors import InternalError, InvalidValueError, TreadleError
 from treadle.events import WorkflowEvent, check_prefix, check_record
 from treadle.events import workflow_id as make_workflow_id
 from treadle.kernel import Kernel, TrioKernel
+from treadle.log import Fold
 from treadle.payloads import Codec, CodecChain, Converter
 from treadle.runtime.config import RuntimeConfig
+from treadle.runtime.diffing import LogDiff, check_diff
 from treadle.runtime.durable.describing import RunnerStatistics
 from treadle.runtime.durable.service import DurableOptions, DurableService
 from treadle.runtime.durable.wire import IdPolicy
+from treadle.runtime.folds import of_a_fold, refuse_cut, replay_cut
 from treadle.runtime.following import Changes
 from treadle.runtime.handles import WorkflowHandle
 from treadle.runtime.inbox import Proposal, closed_error
 from treadle.runtime.reading import WorkflowIds
 from treadle.runtime.replaying import ReplayAll
+from treadle.runtime.retention import Retention, RetentionPolicy, RetentionStatistics
 from treadle.runtime.supervisor import Supervisor
+from treadle.runtime.transacting import Transaction, transact
 from treadle.stores import Record, Store, Unit, open_store
 
 S = TypeVar("S")
+T = TypeVar("T")
 
 CONCURRENCY_MAX: Final = 1_000
 """Pages under way at once: two million events by default, which is what memory is for, and no more."""
@@ -51,6 +58,7 @@ class RuntimeStatistics:
         committing: whether a transaction is under way.
         closing: whether the runtime takes nothing more.
         runner: what it does about durable workflows.
+        retention: what it has removed.
     """
 
     workflows_known: int
@@ -65,6 +73,7 @@ class RuntimeStatistics:
     committing: bool
     closing: bool
     runner: RunnerStatistics
+    retention: RetentionStatistics
 
 
 class Runtime:
@@ -75,15 +84,25 @@ class Runtime:
         config: the limits.
     """
 
-    def __init__(self, store: Store, kernel: Kernel, config: RuntimeConfig, durable: DurableOptions) -> None:
+    def __init__(
+        self,
+        store: Store,
+        kernel: Kernel,
+        config: RuntimeConfig,
+        durable: DurableOptions,
+        retention: RetentionPolicy | None = None,
+    ) -> None:
         self.store = store
         self.config = config
         self._kernel = kernel
+        self._converter = durable.converter
+        self._codecs = durable.codecs
         self._changes = Changes(store, kernel, config.poll_seconds)
         self._supervisor = Supervisor(store, kernel, config, self._changes)
         self._durable = DurableService(
             store, kernel, config, self._supervisor, self._changes, options=durable, failed=self._fail
         )
+        self._retention = Retention(self, retention)
         self._body_scope: trio.CancelScope | None = None
         self._background_scope = trio.CancelScope(shield=True)
         self._failure: TreadleError | None = None
@@ -105,6 +124,17 @@ class Runtime:
         """
         return WorkflowHandle(self, make_workflow_id(workflow_id))
 
+    @overload
+    def replay_all(
+        self,
+        apply: Fold[S],
+        /,
+        *,
+        workflow_ids: Iterable[str | int] | None = None,
+        concurrency: int = 4,
+    ) -> ReplayAll[S]: ...
+
+    @overload
     def replay_all(
         self,
         apply: Callable[[S, WorkflowEvent], S],
@@ -112,36 +142,92 @@ class Runtime:
         workflow_ids: Iterable[str | int] | None = None,
         *,
         concurrency: int = 4,
-    ) -> ReplayAll[S]:
+        from_first_kept: bool = False,
+    ) -> ReplayAll[S]: ...
+
+    def replay_all(
+        self,
+        apply: Any,
+        make_state: Any = attrs.NOTHING,
+        workflow_ids: Iterable[str | int] | None = None,
+        *,
+        concurrency: int = 4,
+        from_first_kept: bool = False,
+    ) -> ReplayAll[Any]:
         """Replay many isolated workflows concurrently, and stream their states as they finish.
 
         Args:
-            apply: takes the state and the next event and returns the state after it.
+            apply: takes the state and the next event and returns the state after it; or a `treadle.Fold`,
+                which begins at the baseline of a log whose beginning was removed.
             make_state: makes a workflow's first state; called without arguments, or with the workflow id
-                when it requires one.
+                when it requires one. A fold has its own.
             workflow_ids: which workflows; None for all.
             concurrency: how many pages of `page_events` events are under way at once, over as many
                 workflows as fit; at least 1. More is a little faster and takes more memory.
+            from_first_kept: let a function fold a log whose beginning was removed from its first kept event;
+                otherwise the iterator raises `EventsPrunedError` for it, and goes on with the next log.
 
         Returns:
             An async iterator of `Replayed`; safe to leave at any time.
 
         Raises:
-            InvalidValueError: an id is not one, or `concurrency` is not a positive int.
+            InvalidValueError: an id is not one, `concurrency` is not a positive int, or a fold came with a
+                first state.
         """
         if type(concurrency) is not int or not 1 <= concurrency <= CONCURRENCY_MAX:
             raise InvalidValueError(
                 f"concurrency is an int of at least 1 and at most {CONCURRENCY_MAX}, got {concurrency!r}"
             )
-        _check_replay(apply, make_state, workflow_ids)
+        function, cut = apply, None if from_first_kept else partial(refuse_cut, self.store)
+        if isinstance(apply, Fold):
+            if make_state is not attrs.NOTHING or from_first_kept:
+                raise InvalidValueError(f"fold {apply.name!r} has a first state and begins where it can")
+            function, make_state, cut = of_a_fold(apply), apply.initial, partial(replay_cut, self, apply)
+        _check_replay(function, make_state, workflow_ids)
         chosen = None if workflow_ids is None else [make_workflow_id(value) for value in workflow_ids]
         return ReplayAll(
             self.store,
-            apply,
+            function,
             make_state,
             chosen,
             concurrency=concurrency,
             page_events=self.config.page_events,
+            cut=cut,
+        )
+
+    def diff(
+        self,
+        left: str | int,
+        right: str | int,
+        apply: Callable[[S, WorkflowEvent], S] | None = None,
+        make_state: Callable[[], S] | None = None,
+        *,
+        times: bool = True,
+    ) -> LogDiff[S]:
+        """Compare two logs event by event and, with a fold, state by state, from where they part.
+
+        What a branch shares with its parent is passed over without being read, except for a fold, whose
+        states begin with it. ``async for row in runtime.diff(a, b): ...`` gives what stands at each seq
+        from there on; ``await runtime.diff(a, b).parting()`` tells only where that is.
+
+        Args:
+            left: one workflow.
+            right: the other.
+            apply: takes a state and the next event and returns the state after it; None compares events
+                alone.
+            make_state: makes the state before the first event, once for each side.
+            times: whether two events that differ in their event time alone are different.
+
+        Returns:
+            An async iterator of `DiffRow`; safe to leave at any time.
+
+        Raises:
+            InvalidValueError: an id is not one, or `apply` and `make_state` cannot be called.
+        """
+        check_diff(apply, make_state, times)
+        names = make_workflow_id(left), make_workflow_id(right)
+        return LogDiff(
+            self.store, *names, apply, make_state, times=times, page_events=self.config.page_events
         )
 
     def workflow_ids(self, prefix: str = "") -> WorkflowIds:
@@ -175,6 +261,37 @@ class Runtime:
         check_record(namespace, key, value)
         unit = Unit(records=(Record(namespace, key, value),))
         await self._supervisor.commit_unit(Proposal(None), unit)
+
+    async def transact(
+        self, decide: Callable[[Transaction], Awaitable[T]], *, attempts_max: int | None = None
+    ) -> T:
+        """Read several plain logs, decide, and append to several: all of it, or nothing.
+
+        ``decide(tx)`` reads and appends through ``tx`` alone. What it appends, and the signals it sends, are
+        written together, and only if every log that it has read or appended to still stands where it was
+        read; otherwise it is called again, with a new ``tx``. So transactions are serializable over the
+        logs they read. It may be called several times, and so must do nothing else: no effect on the
+        world, no chance, nothing kept outside.
+
+        Cancelled, what it wrote last may be written or not, but never a part of it.
+
+        Args:
+            decide: an async function of a `Transaction`; what it returns is returned.
+            attempts_max: how often it is called at most, up to 100; None for one more than the config's
+                `readmissions_max`.
+
+        Returns:
+            What the last call of `decide` has returned; its events are durable.
+
+        Raises:
+            ConflictError: another writer came first each time, or a key is taken; what is there now is in
+                the error. Nothing was written.
+            UsageError: `decide` appends to a durable workflow, or goes round ``tx`` through this runtime.
+            RuntimeClosedError: the runtime is closing; nothing was written.
+            StoreError: the store failed; its `written` says whether it may be there.
+            Exception: whatever `decide` raises about what it has read; nothing was written.
+        """
+        return await transact(self, decide, attempts_max)
 
     def release(self, workflow_id: str | int) -> bool:
         """Let a quarantined workflow try again.
@@ -210,6 +327,7 @@ class Runtime:
             committing=committer.writing is not None,
             closing=supervisor.closing,
             runner=self._durable.statistics(),
+            retention=self._retention.statistics(),
         )
 
     # -- durable workflows --
@@ -275,6 +393,8 @@ class Runtime:
                     self._supervisor.start(nursery)
                     self._kernel.spawn(nursery, self._changes.poll)
                     self._durable.start_tasks(nursery)
+                    if self._retention.policy is not None:
+                        self._kernel.spawn(nursery, self._retention.run)
                     self._note_started()
             except Exception as error:  # noqa: BLE001  # told to the body's owner as our bug
                 self._failure = InternalError(f"the runtime's own task failed, please report: {error!r}")
@@ -345,6 +465,7 @@ async def open_runtime(
     converter: Converter | None = None,
     codecs: Sequence[Codec] | CodecChain = (),
     config: RuntimeConfig | None = None,
+    retention: RetentionPolicy | None = None,
     kernel: Kernel | None = None,
 ) -> AsyncIterator[Runtime]:
     """Open a runtime over a store, and close it at the end of the block.
@@ -365,6 +486,7 @@ async def open_runtime(
         converter: values of workflows to JSON and back; None takes `treadle.payloads.JsonConverter`.
         codecs: what happens to their payloads between converter and store, in the order of writing.
         config: the limits; None takes the defaults.
+        retention: what is removed in the background, in small steps; None removes nothing.
         kernel: through which everything waits; None takes Trio's own scheduler.
 
     Yields:
@@ -381,13 +503,18 @@ async def open_runtime(
     given: object = config
     if given is not None and not isinstance(given, RuntimeConfig):
         raise InvalidValueError(f"config is a RuntimeConfig, got {config!r}; RuntimeConfig(page_events=...)")
+    wanted: object = retention
+    if wanted is not None and not isinstance(wanted, RetentionPolicy):
+        raise InvalidValueError(
+            f"retention is a RetentionPolicy, got {retention!r}; RetentionPolicy(RetentionRule(...))"
+        )
     kernel = kernel or TrioKernel()
     durable = DurableOptions.of(workflows, activities, converter, codecs, standby=standby)
     opened: AbstractAsyncContextManager[Store]
     opened = nullcontext(store) if isinstance(store, Store) else open_store(store, kernel=kernel)
     body_error: BaseException | None = None
     async with opened as live_store:
-        runtime = Runtime(live_store, kernel, config or RuntimeConfig(), durable)
+        runtime = Runtime(live_store, kernel, config or RuntimeConfig(), durable, retention)
         try:
             runtime._changes.open()
             await runtime._durable.open()

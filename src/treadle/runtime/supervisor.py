@@ -8,7 +8,7 @@ fall between a task that has just ended and one that was not started.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import attrs
@@ -53,6 +53,8 @@ class Supervisor:
     def __init__(self, store: Store, kernel: Kernel, config: RuntimeConfig, changes: Changes) -> None:
         self.closing = False
         self.crashes = 0
+        # How many transactions are being decided: while none is, no call looks for one that it goes round.
+        self.transactions = 0
         self.actors: dict[str, Actor] = {}
         # By itself, not found through `actors`: a forgotten record may still be in a caller's hands.
         self.awake: dict[Actor, None] = {}
@@ -144,6 +146,28 @@ class Supervisor:
         self.committer.open.add(proposal, unit, 0, 0)
         self.committer.kick()
         await self._outcome(proposal)
+
+    def check_available(self, workflow_id: WorkflowId) -> None:
+        """Refuse to write to a quarantined workflow's log beside its actor.
+
+        Args:
+            workflow_id: the log.
+
+        Raises:
+            WorkflowUnavailableError: it is quarantined.
+        """
+        if cause := self.quarantined.get(workflow_id):
+            raise unavailable_error(workflow_id, cause, quarantined=True) from cause
+
+    def forget(self, workflow_ids: Iterable[WorkflowId]) -> None:
+        """Stop believing the heads of logs that were written to beside their actors.
+
+        Args:
+            workflow_ids: the logs.
+        """
+        for workflow_id in workflow_ids:
+            if actor := self.actors.get(workflow_id):
+                actor.forget()
 
     # Ctrl-C between noting the task and parking it would let the committer wake a task that does not wait.
     @trio.lowlevel.enable_ki_protection

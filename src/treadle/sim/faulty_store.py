@@ -18,6 +18,7 @@ from treadle.sim.draws import Draws
 from treadle.stores import (
     PAGE_EVENTS,
     PAGE_WORKFLOWS,
+    RECLAIM_EVENTS,
     AuditRow,
     Batch,
     Damage,
@@ -249,15 +250,18 @@ class FaultyStore(Store):
         prefix: str = "",
         after: WorkflowId | None = None,
         status: int | None = None,
+        hidden: bool = False,
         limit: int = PAGE_WORKFLOWS,
     ) -> list[WorkflowId]:
         """List workflows; see `Store.list_workflows`."""
         question = self._inner.list_workflows
-        return await self._read(question, prefix=prefix, after=after, status=status, limit=limit)
+        return await self._read(
+            question, prefix=prefix, after=after, status=status, hidden=hidden, limit=limit
+        )
 
-    async def count_workflows(self, *, prefix: str = "") -> int:
+    async def count_workflows(self, *, prefix: str = "", hidden: bool = False) -> int:
         """Count workflows; see `Store.count_workflows`."""
-        return await self._read(self._inner.count_workflows, prefix=prefix)
+        return await self._read(self._inner.count_workflows, prefix=prefix, hidden=hidden)
 
     async def due(
         self, until_ns: int, *, after: tuple[int, WorkflowId] | None = None, limit: int = PAGE_WORKFLOWS
@@ -265,13 +269,19 @@ class FaultyStore(Store):
         """List what is due; see `Store.due`."""
         return await self._read(self._inner.due, until_ns, after=after, limit=limit)
 
-    async def feed(self, after_position: int = 0, *, limit: int = PAGE_EVENTS) -> list[FeedEvent]:
+    async def feed(
+        self, after_position: int = 0, *, hidden: bool = False, limit: int = PAGE_EVENTS
+    ) -> list[FeedEvent]:
         """Read the feed; see `Store.feed`."""
-        return await self._read(self._inner.feed, after_position, limit=limit)
+        return await self._read(self._inner.feed, after_position, hidden=hidden, limit=limit)
 
     async def change_counter(self) -> int:
         """Tell whether others have written; see `Store.change_counter`."""
         return await self._asked(self._inner.change_counter())
+
+    async def position(self) -> int:
+        """Tell the newest position; see `Store.position`."""
+        return await self._read(self._inner.position)
 
     async def statistics(self) -> StoreStatistics:
         """Tell about the store; see `Store.statistics`."""
@@ -296,6 +306,22 @@ class FaultyStore(Store):
     ) -> list[Record]:
         """Read records; see `Store.records`."""
         return await self._read(self._inner.records, namespace, after=after, limit=limit)
+
+    async def branches_of(
+        self, workflow_id: WorkflowId, *, after: WorkflowId | None = None, limit: int = PAGE_WORKFLOWS
+    ) -> list[WorkflowId]:
+        """List branches; see `Store.branches_of`."""
+        return await self._read(self._inner.branches_of, workflow_id, after=after, limit=limit)
+
+    async def reclaim(self, *, events_max: int = RECLAIM_EVENTS) -> int:
+        """Remove what no log shows; see `Store.reclaim`."""
+        await self._may("reclaim")
+        return await self._inner.reclaim(events_max=events_max)
+
+    async def compact(self, after_position: int = 0, *, events_max: int = RECLAIM_EVENTS) -> int | None:
+        """Write events anew; see `Store.compact`."""
+        await self._may("compact")
+        return await self._inner.compact(after_position, events_max=events_max)
 
     async def audit(
         self, workflow_id: WorkflowId, after_seq: int = 0, *, limit: int = PAGE_EVENTS

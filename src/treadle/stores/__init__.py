@@ -20,6 +20,7 @@ from treadle.kernel import Kernel, TrioKernel
 from treadle.stores.contract import (
     PAGE_EVENTS,
     PAGE_WORKFLOWS,
+    RECLAIM_EVENTS,
     WRITTEN,
     AuditRow,
     Batch,
@@ -42,6 +43,7 @@ from treadle.stores.contract import (
     Unit,
     Written,
 )
+from treadle.stores.lifetimes import Begun, Branch, Cut
 
 SCHEMES: Final = {
     "memory": "treadle.stores.memory",
@@ -118,10 +120,14 @@ def _parse(url: str | os.PathLike[str]) -> tuple[StoreOptions, str]:
 __all__ = [
     "PAGE_EVENTS",
     "PAGE_WORKFLOWS",
+    "RECLAIM_EVENTS",
     "SCHEMES",
     "WRITTEN",
     "AuditRow",
     "Batch",
+    "Begun",
+    "Branch",
+    "Cut",
     "Damage",
     "FeedEvent",
     "Guard",

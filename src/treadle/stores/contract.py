@@ -14,11 +14,15 @@ import attrs
 
 from treadle.errors import AdmissionError, FencedError
 from treadle.events import WorkflowEvent, WorkflowId
+from treadle.stores.lifetimes import Begun, Branch, Cut
 
 PAGE_EVENTS: Final = 2_000
 """How many events one read fetches by default: enough to pay for the thread hop, little enough to hold."""
 PAGE_WORKFLOWS: Final = 1_000
 """How many workflows one listing fetches by default."""
+RECLAIM_EVENTS: Final = 1_000
+"""How many events one step of reclaiming or compacting touches by default: no more than a full group, so that
+appends wait no longer for it than for each other."""
 
 
 # -- what goes in: named tuples, because one of each is made for every append ---------------------------
@@ -98,6 +102,26 @@ class Batch(NamedTuple):
         return ()
 
     @property
+    def branches(self) -> tuple[Branch, ...]:
+        """None."""
+        return ()
+
+    @property
+    def begun(self) -> tuple[Begun, ...]:
+        """None."""
+        return ()
+
+    @property
+    def cuts(self) -> tuple[Cut, ...]:
+        """None."""
+        return ()
+
+    @property
+    def position(self) -> int | None:
+        """None."""
+        return None
+
+    @property
     def epoch(self) -> int | None:
         """None."""
         return None
@@ -163,6 +187,11 @@ class Unit(NamedTuple):
         epoch: the runner's epoch, or None for writers that need none; an older one is refused.
         restated: logs with events, and without a batch here, whose head facts are set; refused when one's
             head has changed.
+        branches: logs that begin here as branches of others.
+        begun: logs that begin here in the middle.
+        cuts: logs, without a batch here, that lose their beginning.
+        position: the newest position there must be in the store, or None: the guard of whoever has decided
+            on a listing. Anybody's append refuses the unit.
     """
 
     batches: tuple[Batch, ...] = ()
@@ -172,6 +201,10 @@ class Unit(NamedTuple):
     records: tuple[Record, ...] = ()
     epoch: int | None = None
     restated: tuple[Restated, ...] = ()
+    branches: tuple[Branch, ...] = ()
+    begun: tuple[Begun, ...] = ()
+    cuts: tuple[Cut, ...] = ()
+    position: int | None = None
 
 
 # -- what comes out -------------------------------------------------------------------------------------
@@ -226,6 +259,7 @@ class Head(NamedTuple):
         first_kept_seq: the oldest seq that can be read.
         digest_before: the digest before the first kept seq.
         facts: what its writer last handed over, or None.
+        shared_seq: the last seq whose event it shares with a log that it is a branch of; 0 for none.
         token: the store's own mark, to be handed back in a `Batch`: it lets the store trust the batch's
             expected head without reading it. It never makes a wrong batch right.
     """
@@ -237,6 +271,7 @@ class Head(NamedTuple):
     digest_before: bytes = b""
     facts: HeadFacts | None = None
     token: object = None
+    shared_seq: int = 0
 
 
 class LogPage(NamedTuple):
@@ -345,6 +380,20 @@ class Store(abc.ABC):
 
     **Positions** rise in commit order over all logs, are never used twice, and may have gaps. Whoever
     has read the feed up to a position has seen every event that will ever be at or below it.
+
+    **Branches** share their parent's events up to a seq: no event is copied, and a branch of a branch is as
+    quick to read as any log. Every read of a branch gives shared and own events as one log; keys of shared
+    events are known in it. The feed carries its own events only. What a branch shares stays readable in it
+    whatever becomes of the parent.
+
+    **Cuts** take effect with their unit: from then on reads below the first kept seq raise, keys of those
+    events are forgotten, and the feed leaves them out. A cut that would take events away which a branch
+    shares is refused with `EventsSharedError`; deleting a log whole is not, its shared events stay until no
+    branch needs them. A deleted log keeps its place: it stands behind its last event for ever, with that
+    event's digest. What no log shows any more is removed by `reclaim`.
+
+    **Hidden logs** are left out of listings, counts of workflows and the feed unless they are asked for;
+    whoever knows their id reads them as any other.
 
     **Reads** see whole units only, hold nothing open between calls, and never see what could vanish.
     Unknown workflows read as empty logs. Seqs below the first kept one raise `EventsPrunedError`.
@@ -520,6 +569,7 @@ class Store(abc.ABC):
         prefix: str = "",
         after: WorkflowId | None = None,
         status: int | None = None,
+        hidden: bool = False,
         limit: int = PAGE_WORKFLOWS,
     ) -> list[WorkflowId]:
         """List a page of the workflows that have events.
@@ -528,6 +578,7 @@ class Store(abc.ABC):
             prefix: only ids that begin so.
             after: continue after this id.
             status: only those whose head facts have this status.
+            hidden: hidden ones as well.
             limit: the most ids to give.
 
         Returns:
@@ -538,11 +589,12 @@ class Store(abc.ABC):
         """
 
     @abc.abstractmethod
-    async def count_workflows(self, *, prefix: str = "") -> int:
+    async def count_workflows(self, *, prefix: str = "", hidden: bool = False) -> int:
         """Count the workflows that have events.
 
         Args:
             prefix: only ids that begin so.
+            hidden: hidden ones as well.
 
         Returns:
             How many.
@@ -574,11 +626,14 @@ class Store(abc.ABC):
         """
 
     @abc.abstractmethod
-    async def feed(self, after_position: int = 0, *, limit: int = PAGE_EVENTS) -> list[FeedEvent]:
+    async def feed(
+        self, after_position: int = 0, *, hidden: bool = False, limit: int = PAGE_EVENTS
+    ) -> list[FeedEvent]:
         """Read a page of all logs in commit order.
 
         Args:
             after_position: continue after this position.
+            hidden: events of hidden logs as well.
             limit: the most events to give.
 
         Returns:
@@ -594,6 +649,17 @@ class Store(abc.ABC):
 
         Returns:
             The number; only its being different means anything.
+
+        Raises:
+            StoreError: the store could not be read.
+        """
+
+    @abc.abstractmethod
+    async def position(self) -> int:
+        """Tell the highest position that was ever given to an event.
+
+        Returns:
+            The position; 0 before the first event.
 
         Raises:
             StoreError: the store could not be read.
@@ -675,6 +741,56 @@ class Store(abc.ABC):
 
         Raises:
             StoreError: the store could not be read.
+        """
+
+    # -- branches, and what is no longer needed --
+
+    @abc.abstractmethod
+    async def branches_of(
+        self, workflow_id: WorkflowId, *, after: WorkflowId | None = None, limit: int = PAGE_WORKFLOWS
+    ) -> list[WorkflowId]:
+        """List a page of the logs that share events which lie in this one, hidden ones too.
+
+        Args:
+            workflow_id: the log; it may be deleted.
+            after: continue after this id.
+            limit: the most ids to give.
+
+        Returns:
+            Ids in the order of their UTF-8 bytes; branches of branches are among them when what they share
+            lies here.
+
+        Raises:
+            StoreError: the store could not be read.
+        """
+
+    @abc.abstractmethod
+    async def reclaim(self, *, events_max: int = RECLAIM_EVENTS) -> int:
+        """Remove events that no log shows any more, and give their room back: one small step of it.
+
+        Args:
+            events_max: about how many at most: appends wait as long as this takes.
+
+        Returns:
+            How many were removed; 0 when nothing is left to remove.
+
+        Raises:
+            StoreError: as `append`.
+        """
+
+    @abc.abstractmethod
+    async def compact(self, after_position: int = 0, *, events_max: int = RECLAIM_EVENTS) -> int | None:
+        """Write events anew where removed ones have left holes, keeping their positions: one small step.
+
+        Args:
+            after_position: continue after this position.
+            events_max: about how many events to write at most: appends wait as long as this takes.
+
+        Returns:
+            The position to continue after; None when the end is reached.
+
+        Raises:
+            StoreError: as `append`.
         """
 
     # -- looking after it --

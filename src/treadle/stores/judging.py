@@ -14,6 +14,7 @@ from treadle.errors import ConflictError, FencedError, InvalidValueError, UsageE
 from treadle.events import TIMESTAMP_MAX, TIMESTAMP_MIN, WorkflowEvent, WorkflowId, check_key, check_record
 from treadle.log import DIGEST_SIZE_BYTES, Answer, check_batch, first_difference, judge, refusal
 from treadle.stores.asking import check_id, check_ids
+from treadle.stores.births import Beginning, check_births, cut_error
 from treadle.stores.contract import WRITTEN, Batch, Guard, Head, Outcome, Refused, Repeated, Unit
 
 UNIT_EVENTS_MAX: Final = 1_000_000
@@ -43,6 +44,25 @@ class View(Protocol):
 
     def epoch(self) -> int:
         """Tell the newest runner's epoch."""
+
+    def digest_at(self, workflow_id: WorkflowId, seq: int) -> bytes | None:
+        """Tell the digest of an event that the log keeps, or None."""
+
+    def sharers(self, workflow_id: WorkflowId, below_seq: int, limit: int) -> Sequence[WorkflowId]:
+        """Name logs that share events which lie in this one below a seq."""
+
+    def position(self) -> int:
+        """Tell the newest position."""
+
+
+class _Lookup(Protocol):
+    """What judging a batch asks."""
+
+    def head(self, workflow_id: WorkflowId) -> Head:
+        """Tell where a log stands."""
+
+    def keyed(self, workflow_id: WorkflowId, key: bytes) -> WorkflowEvent | None:
+        """Find the event that carries a key."""
 
 
 def check_units(units: Sequence[Unit | Batch]) -> None:
@@ -87,10 +107,11 @@ def check_unit(unit: Unit | Batch) -> None:
     if unit.epoch is not None and type(unit.epoch) is not int:
         raise InvalidValueError(f"an epoch is an int, got {unit.epoch!r:.60}; raise_epoch() gives it")
     logs = [batch.workflow_id for batch in unit.batches] + [log.workflow_id for log in unit.restated]
+    logs += [cut.workflow_id for cut in unit.cuts]
     check_ids([*logs, *(guard.workflow_id for guard in unit.guards)])
     if len(set(logs)) < len(logs):
         raise UsageError(
-            "a unit has at most one batch for each log, or its facts; join what belongs to a log"
+            "a unit has at most one batch for each log, or its facts, or its cut; join what belongs to a log"
         )
     if len(set(unit.messages_taken)) < len(unit.messages_taken):
         raise UsageError("a unit takes a message once; leave the repeat out")
@@ -98,6 +119,8 @@ def check_unit(unit: Unit | Batch) -> None:
         check_batch(batch.events, events_max=UNIT_EVENTS_MAX)
         if len(batch.digests) != len(batch.events) or (batch.keys and len(batch.keys) != len(batch.events)):
             raise UsageError("a batch has one digest, and one key or None, for each event; count them again")
+    if unit.branches or unit.begun or unit.cuts or unit.position is not None:
+        check_births(unit)
 
 
 def check_values(units: Sequence[Unit | Batch]) -> None:
@@ -129,6 +152,10 @@ def _check_unit_values(unit: Unit | Batch) -> None:
         _check_fields(taken, _TAKEN)
     for record in unit.records:
         check_record(*record)
+    for digest in (*(one.digest for one in unit.branches), *(one.digest_before for one in unit.begun)):
+        _check_digests((digest,))
+    for cut in unit.cuts:
+        _check_digests((cut.digest,))
 
 
 def _check_batch_values(batch: Batch) -> None:
@@ -188,21 +215,39 @@ def judge_unit(unit: Unit | Batch, view: View) -> Outcome:
         )
     if repeated := _known_key(unit, view):
         return repeated
-    answers = [_judge_batch(batch, view) for batch in unit.batches]
+    beginning = Beginning(unit, view) if unit.branches or unit.begun else None
+    answers = [_judge_batch(batch, view, beginning or view) for batch in unit.batches]
     stored = [answer.events[0] for answer in answers if isinstance(answer, Repeated)]
     if stored and len(stored) == len(answers):
         # Before the guards: a unit that is sent again has moved the heads it guards itself.
         return Repeated(tuple(stored))
+    return (
+        _refused_beginning(beginning)
+        or _refused_batch(unit, answers, view)
+        or _first_refusal(unit, view)
+        or _refused_lifetime(unit, view)
+        or WRITTEN
+    )
+
+
+def _refused_batch(unit: Unit | Batch, answers: list[Outcome], view: View) -> Refused | None:
     for answer, batch in zip(answers, unit.batches, strict=True):
         if isinstance(answer, Refused):
             return answer
         if isinstance(answer, Repeated):
             return _half_there(batch, view)
-    return _first_refusal(unit, view) or WRITTEN
+    return None
 
 
-def _judge_batch(batch: Batch, view: View) -> Outcome:
-    head = view.head(batch.workflow_id)
+def _refused_beginning(beginning: Beginning | None) -> Refused | None:
+    if beginning is None:
+        return None
+    error = beginning.in_use_error() if beginning.in_use else beginning.refusal
+    return Refused(error) if error is not None else None
+
+
+def _judge_batch(batch: Batch, view: View, lookup: _Lookup) -> Outcome:
+    head = lookup.head(batch.workflow_id)
     first, last = batch.events[0].seq, batch.events[-1].seq
     stored: list[WorkflowEvent] = []
 
@@ -216,7 +261,7 @@ def _judge_batch(batch: Batch, view: View) -> Outcome:
     if answer is Answer.APPEND and batch.digest_before != head.digest:
         answer = Answer.CONFLICT
     if answer is Answer.APPEND:
-        return _taken_key(batch, view) or WRITTEN
+        return _taken_key(batch, lookup) or WRITTEN
     return Refused(
         refusal(
             answer,
@@ -238,7 +283,7 @@ def _known_key(unit: Unit | Batch, view: View) -> Repeated | None:
     return Repeated(((found,),)) if found else None
 
 
-def _taken_key(batch: Batch, view: View) -> Refused | None:
+def _taken_key(batch: Batch, view: _Lookup) -> Refused | None:
     seen: set[bytes] = set()
     for event, key in zip(batch.events, batch.keys or (), strict=False):
         if key is None:
@@ -291,6 +336,18 @@ def _first_refusal(unit: Unit | Batch, view: View) -> Refused | None:
     return None
 
 
+def _refused_lifetime(unit: Unit | Batch, view: View) -> Refused | None:
+    for cut in unit.cuts:
+        head = view.head(cut.workflow_id)
+        if (head.next_seq, head.digest) != (cut.next_seq, cut.digest) or head.next_seq == 1:
+            return Refused(_guard_error(Guard(*cut[:3]), head))
+        if error := cut_error(cut, head, view):
+            return Refused(error)
+    if unit.position is not None and unit.position != (newest := view.position()):
+        return Refused(_position_error(unit, newest, view))
+    return None
+
+
 def _guard_error(guard: Guard, head: Head) -> ConflictError:
     return ConflictError(
         f"workflow {guard.workflow_id!r}: read at seq {guard.next_seq}, it now stands at {head.next_seq};"
@@ -298,4 +355,16 @@ def _guard_error(guard: Guard, head: Head) -> ConflictError:
         workflow_id=guard.workflow_id,
         next_seq=head.next_seq,
         seq=min(guard.next_seq, head.next_seq),
+    )
+
+
+def _position_error(unit: Unit | Batch, newest: int, view: View) -> ConflictError:
+    workflow_id = unit.batches[0].workflow_id if unit.batches else WorkflowId("")
+    next_seq = view.head(workflow_id).next_seq if unit.batches else 1
+    return ConflictError(
+        f"what was listed at position {unit.position} may have changed: the store is at {newest};"
+        " list again and decide again",
+        workflow_id=workflow_id,
+        next_seq=next_seq,
+        seq=next_seq,
     )

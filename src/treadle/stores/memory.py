@@ -8,19 +8,21 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, repeat, takewhile
 
 import attrs
 
 from treadle.errors import StoreReadOnlyError, StoreUnavailableError, UsageError
-from treadle.events import KIND_BY_NUMBER, TIMESTAMP_MAX, WorkflowEvent, WorkflowId, trusted_event
+from treadle.events import SEQ_MAX, TIMESTAMP_MAX, WorkflowEvent, WorkflowId
 from treadle.kernel import Kernel
 from treadle.log import DIGEST_SIZE_BYTES, root_digest
 from treadle.stores import asking
+from treadle.stores.births import pruned
 from treadle.stores.contract import (
     PAGE_EVENTS,
     PAGE_WORKFLOWS,
+    RECLAIM_EVENTS,
     AuditRow,
     Batch,
     Damage,
@@ -38,6 +40,8 @@ from treadle.stores.contract import (
     Written,
 )
 from treadle.stores.judging import check_units, check_values, judge_unit
+from treadle.stores.lifetimes import Cut
+from treadle.stores.memory_log import MemoryLog
 
 
 async def open_store(options: StoreOptions, kernel: Kernel) -> MemoryStore:
@@ -57,63 +61,6 @@ async def open_store(options: StoreOptions, kernel: Kernel) -> MemoryStore:
     if options.location:
         raise UsageError(f"a memory store has no place: expected 'memory:', got {options.url!r}")
     return MemoryStore(kernel, read_only=options.read_only)
-
-
-def _integers() -> array[int]:
-    return array("q")
-
-
-@attrs.define(slots=True, eq=False)
-class _Log:
-    """What is kept of one workflow, column by column.
-
-    As objects, an event with its digest and its two positions took three times as much, and many millions of
-    objects make every garbage collection long. An event is made again for whoever reads it.
-    """
-
-    workflow_id: WorkflowId
-    # The digest with which the chain begins is the first one.
-    digests: bytearray
-    timestamps: array[int] = attrs.Factory(_integers)
-    kinds: bytearray = attrs.Factory(bytearray)
-    payloads: list[bytes] = attrs.Factory(list)
-    positions: array[int] = attrs.Factory(_integers)
-    # None, as an empty dict would be the largest part of a short log.
-    keys: dict[bytes, int] | None = None
-    facts: HeadFacts | None = None
-
-    @property
-    def length(self) -> int:
-        """How many events there are."""
-        return len(self.payloads)
-
-    def append(self, events: Sequence[WorkflowEvent], digests: Iterable[bytes], position: int) -> None:
-        """Add events whose positions follow one another."""
-        self.timestamps.extend([event.timestamp for event in events])
-        self.kinds.extend([event.kind for event in events])
-        self.payloads.extend([event.payload for event in events])
-        self.positions.extend(range(position, position + len(events)))
-        self.digests += b"".join(digests)
-
-    def event(self, seq: int) -> WorkflowEvent:
-        """Make the event at a seq that there is."""
-        place = seq - 1
-        return trusted_event(
-            seq, self.timestamps[place], KIND_BY_NUMBER[self.kinds[place]], self.payloads[place]
-        )
-
-    def events(self, from_seq: int, to_seq: int) -> list[WorkflowEvent]:
-        """Make the events of a stretch, as far as there are any."""
-        return [self.event(seq) for seq in range(from_seq, min(to_seq, self.length) + 1)]
-
-    def digest(self, seq: int) -> bytes:
-        """Give the digest after an event; that before the first at 0."""
-        return bytes(self.digests[seq * DIGEST_SIZE_BYTES : (seq + 1) * DIGEST_SIZE_BYTES])
-
-    def keyed(self, key: bytes) -> WorkflowEvent | None:
-        """Find the event that was written under a key."""
-        seq = self.keys.get(key) if self.keys else None
-        return self.event(seq) if seq else None
 
 
 @attrs.define(slots=True, eq=False)
@@ -155,6 +102,16 @@ class _View:
         log = self._store._logs.get(workflow_id)
         return log.keyed(key) if log else None
 
+    def digest_at(self, workflow_id: WorkflowId, seq: int) -> bytes | None:
+        log = self._store._logs.get(workflow_id)
+        return log.digest_at(seq) if log else None
+
+    def sharers(self, workflow_id: WorkflowId, below_seq: int, limit: int) -> Sequence[WorkflowId]:
+        return self._store._sharers(workflow_id, below_seq)[:limit]
+
+    def position(self) -> int:
+        return len(self._store._feed)
+
     def message_waits(self, workflow_id: WorkflowId, message_id: bytes) -> bool:
         mailbox = self._store._mailboxes.get(workflow_id)
         return mailbox is not None and message_id in mailbox.waiting
@@ -179,10 +136,11 @@ class MemoryStore(Store):
         self._kernel = kernel
         self._read_only = read_only
         self._closed = False
-        self._logs: dict[WorkflowId, _Log] = {}
+        self._logs: dict[WorkflowId, MemoryLog] = {}
         self._ids: list[WorkflowId] = []
-        # Whose the event at each position is; where it stands in that log is found there.
-        self._feed: list[_Log] = []
+        # Whose the event at each position is; where it stands in that log is found there. What was removed
+        # leaves its place empty.
+        self._feed: list[MemoryLog | None] = []
         self._mailboxes: dict[WorkflowId, _Mailbox] = {}
         # Whoever opens the store asks for these, and in a long world most logs are at their end.
         self._with_messages: dict[WorkflowId, None] = {}
@@ -216,8 +174,54 @@ class MemoryStore(Store):
         return outcome
 
     def _apply(self, unit: Unit | Batch) -> None:
+        if unit.begun or unit.branches:
+            self._begin(unit)
         for batch in unit.batches:
             self._apply_batch(batch)
+        if unit.messages_put or unit.messages_taken:
+            self._apply_messages(unit)
+        for record in unit.records:
+            space = self._records.setdefault(record.namespace, {})
+            if record.value is None:
+                space.pop(record.key, None)
+            else:
+                space[record.key] = record.value
+        for restated in unit.restated:
+            self._state(restated.workflow_id, restated.facts)
+        for cut in unit.cuts:
+            self._cut(cut)
+
+    def _begin(self, unit: Unit | Batch) -> None:
+        for begun in unit.begun:
+            first, before = begun.first_seq, bytearray(begun.digest_before)
+            self._add(MemoryLog(begun.workflow_id, before, own_seq=first, first_kept_seq=first))
+        for name, parent, at, digest, hidden in unit.branches:
+            self._add(self._logs[parent].branch(name, at, digest, hidden=hidden))
+
+    def _add(self, log: MemoryLog) -> MemoryLog:
+        self._logs[log.workflow_id] = log
+        # Python orders strings by code point, which is the order of their UTF-8 bytes.
+        insort(self._ids, log.workflow_id)
+        return log
+
+    def _cut(self, cut: Cut) -> None:
+        log = self._logs[cut.workflow_id]
+        if cut.first_kept_seq <= log.first_kept_seq:
+            return
+        log.cut(cut.first_kept_seq)
+        if cut.is_whole:
+            log.facts = None
+            self._with_wake_up.pop(cut.workflow_id, None)
+
+    def _sharers(self, workflow_id: WorkflowId, below_seq: int) -> list[WorkflowId]:
+        source = self._logs.get(workflow_id)
+        return sorted(
+            name
+            for name, log in self._logs.items()
+            if any(there is source and begin < below_seq for begin, _, there in log.shared)
+        )
+
+    def _apply_messages(self, unit: Unit | Batch) -> None:
         for message in unit.messages_put:
             mailbox = self._mailboxes.setdefault(message.workflow_id, _Mailbox())
             if message.message_id not in mailbox.known:
@@ -229,14 +233,6 @@ class MemoryStore(Store):
             del waiting[taken.message_id]
             if not waiting:
                 del self._with_messages[taken.workflow_id]
-        for record in unit.records:
-            space = self._records.setdefault(record.namespace, {})
-            if record.value is None:
-                space.pop(record.key, None)
-            else:
-                space[record.key] = record.value
-        for restated in unit.restated:
-            self._state(restated.workflow_id, restated.facts)
 
     def _state(self, workflow_id: WorkflowId, facts: HeadFacts) -> None:
         self._logs[workflow_id].facts = facts
@@ -249,9 +245,7 @@ class MemoryStore(Store):
         log = self._logs.get(batch.workflow_id)
         if log is None:
             root = bytearray(root_digest(batch.workflow_id))
-            log = self._logs[batch.workflow_id] = _Log(batch.workflow_id, root)
-            # Python orders strings by code point, which is the order of their UTF-8 bytes.
-            insort(self._ids, batch.workflow_id)
+            log = self._add(MemoryLog(batch.workflow_id, root))
         log.append(batch.events, batch.digests, len(self._feed) + 1)
         self._feed.extend(repeat(log, len(batch.events)))
         for event, key in zip(batch.events, batch.keys or (), strict=False):
@@ -278,11 +272,10 @@ class MemoryStore(Store):
         if log is None:
             root = root_digest(workflow_id)
             return Head(workflow_id, 1, root, 1, root)
-        return Head(workflow_id, log.length + 1, log.digest(log.length), 1, log.digest(0), log.facts)
-
-    def _length(self, workflow_id: WorkflowId) -> int:
-        log = self._logs.get(workflow_id)
-        return log.length if log else 0
+        first, before = log.first_kept_seq, log.digest_kept()
+        return Head(
+            workflow_id, log.next_seq, log.digest, first, before, log.facts, shared_seq=log.shared_seq
+        )
 
     def _events(self, workflow_id: WorkflowId, from_seq: int, to_seq: int) -> list[WorkflowEvent]:
         log = self._logs.get(workflow_id)
@@ -306,6 +299,9 @@ class MemoryStore(Store):
         asking.check_stretch(workflow_id, from_seq, to_seq, limit)
         await self._enter()
         last = from_seq + limit - 1
+        log = self._logs.get(workflow_id)
+        if log is not None and from_seq < log.first_kept_seq:
+            raise pruned(self._head(workflow_id), from_seq)
         return self._events(workflow_id, from_seq, last if to_seq is None else min(to_seq, last))
 
     async def read_many(
@@ -320,8 +316,10 @@ class MemoryStore(Store):
         for workflow_id in workflow_ids:
             if room <= 0 and pages:
                 break
-            page = self._events(workflow_id, 1, max(room, 1))
-            pages.append(LogPage(workflow_id, page, len(page) == self._length(workflow_id)))
+            head = self._head(workflow_id)
+            first = head.first_kept_seq
+            page = self._events(workflow_id, first, first + max(room, 1) - 1)
+            pages.append(LogPage(workflow_id, page, len(page) == head.next_seq - first))
             room -= len(page)
         return pages
 
@@ -343,9 +341,7 @@ class MemoryStore(Store):
         if log is None:
             return []
         end = TIMESTAMP_MAX + 1 if until is None else until
-        times = enumerate(islice(log.timestamps, after_seq, None), after_seq + 1)
-        found = (seq for seq, timestamp in times if since <= timestamp < end)
-        return [log.event(seq) for seq in islice(found, limit)]
+        return list(islice(log.between(since, end, after_seq), limit))
 
     async def find_key(self, workflow_id: WorkflowId, key: bytes) -> WorkflowEvent | None:
         """Find a keyed event; see `Store.find_key`."""
@@ -362,6 +358,7 @@ class MemoryStore(Store):
         prefix: str = "",
         after: WorkflowId | None = None,
         status: int | None = None,
+        hidden: bool = False,
         limit: int = PAGE_WORKFLOWS,
     ) -> list[WorkflowId]:
         """List workflows; see `Store.list_workflows`."""
@@ -375,15 +372,21 @@ class MemoryStore(Store):
         found: Iterable[WorkflowId] = takewhile(
             lambda name: name.startswith(prefix), islice(self._ids, start, None)
         )
+        found = (name for name in found if self._is_listed(name, hidden=hidden))
         if status is not None:
             found = (name for name in found if (facts := self._logs[name].facts) and facts.status == status)
         return list(islice(found, limit))
 
-    async def count_workflows(self, *, prefix: str = "") -> int:
+    def _is_listed(self, workflow_id: WorkflowId, *, hidden: bool) -> bool:
+        log = self._logs[workflow_id]
+        return log.is_shown and (hidden or not log.hidden)
+
+    async def count_workflows(self, *, prefix: str = "", hidden: bool = False) -> int:
         """Count workflows; see `Store.count_workflows`."""
         asking.check_names(prefix)
         await self._enter()
-        return sum(name.startswith(prefix) for name in self._ids)
+        named = (name for name in self._ids if name.startswith(prefix))
+        return sum(self._is_listed(name, hidden=hidden) for name in named)
 
     async def due(
         self,
@@ -403,25 +406,37 @@ class MemoryStore(Store):
             :limit
         ]
 
-    async def feed(self, after_position: int = 0, *, limit: int = PAGE_EVENTS) -> list[FeedEvent]:
+    async def feed(
+        self, after_position: int = 0, *, hidden: bool = False, limit: int = PAGE_EVENTS
+    ) -> list[FeedEvent]:
         """Read in commit order; see `Store.feed`."""
         asking.check_page(limit, after_position)
         await self._enter()
-        page = enumerate(self._feed[after_position : after_position + limit], after_position + 1)
-        return [
-            FeedEvent(position, log.workflow_id, log.event(bisect_right(log.positions, position)))
-            for position, log in page
-        ]
+        return list(islice(self._fed(min(after_position, len(self._feed)), hidden=hidden), limit))
+
+    def _fed(self, after_position: int, *, hidden: bool) -> Iterator[FeedEvent]:
+        for position, log in enumerate(islice(self._feed, after_position, None), after_position + 1):
+            if log is not None and (hidden or not log.hidden):
+                seq = log.own_seq + bisect_left(log.positions, position)
+                if seq >= log.first_kept_seq:
+                    yield FeedEvent(position, log.workflow_id, log.event(seq))
 
     async def change_counter(self) -> int:
         """Count commits; see `Store.change_counter`."""
         await self._enter()
         return self._commits
 
+    async def position(self) -> int:
+        """Tell the newest position; see `Store.position`."""
+        await self._enter()
+        return len(self._feed)
+
     async def statistics(self) -> StoreStatistics:
         """Count what is there; see `Store.statistics`."""
         await self._enter()
-        return StoreStatistics(self.url, len(self._logs), len(self._feed), len(self._feed), None)
+        shown = [log for log in self._logs.values() if log.is_shown]
+        events = sum(log.next_seq - max(log.own_seq, log.first_kept_seq) for log in shown)
+        return StoreStatistics(self.url, len(shown), events, len(self._feed), None)
 
     # -- mailbox and records --
 
@@ -463,6 +478,48 @@ class MemoryStore(Store):
         keys = sorted(key for key in space if after is None or key > after)
         return [Record(namespace, key, space[key]) for key in keys[:limit]]
 
+    # -- branches, and what is no longer needed --
+
+    async def branches_of(
+        self, workflow_id: WorkflowId, *, after: WorkflowId | None = None, limit: int = PAGE_WORKFLOWS
+    ) -> list[WorkflowId]:
+        """List branches; see `Store.branches_of`."""
+        asking.check_id(workflow_id)
+        asking.check_names("", after)
+        asking.check_page(limit)
+        await self._enter()
+        found = self._sharers(workflow_id, SEQ_MAX)
+        return [name for name in found if after is None or name > after][:limit]
+
+    async def reclaim(self, *, events_max: int = RECLAIM_EVENTS) -> int:
+        """Forget what no log shows any more; see `Store.reclaim`."""
+        asking.check_page(events_max)
+        await self._enter()
+        if self._read_only:
+            raise StoreReadOnlyError("the store was opened read-only; open it for writing")
+        needed = self._needed()
+        room = events_max
+        for log in self._logs.values():
+            below = min(log.first_kept_seq, needed.get(id(log), log.first_kept_seq))
+            for position in log.drop(below, room):
+                self._feed[position - 1] = None
+                room -= 1
+        return events_max - room
+
+    def _needed(self) -> dict[int, int]:
+        """Tell from which seq on branches share a log's own events."""
+        needed: dict[int, int] = {}
+        for log in self._logs.values():
+            for begin, _, source in log.shared:
+                needed[id(source)] = min(begin, needed.get(id(source), begin))
+        return needed
+
+    async def compact(self, after_position: int = 0, *, events_max: int = RECLAIM_EVENTS) -> int | None:
+        """Do nothing: memory has no holes; see `Store.compact`."""
+        asking.check_page(events_max, after_position)
+        await self._enter()
+        return None
+
     # -- looking after it --
 
     async def audit(
@@ -473,21 +530,7 @@ class MemoryStore(Store):
         asking.check_page(limit, after_seq)
         await self._enter()
         log = self._logs.get(workflow_id)
-        if log is None:
-            return []
-        keys = {seq: key for key, seq in (log.keys or {}).items()}
-        return [
-            AuditRow(
-                log.positions[seq - 1],
-                seq,
-                log.timestamps[seq - 1],
-                log.kinds[seq - 1],
-                log.payloads[seq - 1],
-                log.digest(seq),
-                keys.get(seq),
-            )
-            for seq in range(after_seq + 1, min(after_seq + limit, log.length) + 1)
-        ]
+        return list(islice(log.rows(after_seq + 1, SEQ_MAX), limit)) if log else []
 
     async def check_structure(self) -> list[Damage]:
         """Find nothing: there is no file to be damaged."""

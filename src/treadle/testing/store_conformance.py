@@ -21,6 +21,7 @@ from treadle.testing.conformance import (
     admission,
     keys,
     lifecycle,
+    lifetimes,
     listings,
     mailbox,
     reads,
@@ -32,7 +33,7 @@ from treadle.testing.store_factory import StoreFactory
 StoreCheck = Callable[[StoreFactory], Awaitable[None]]
 """Opens the factory's store, empty at first, and raises AssertionError when a promise breaks."""
 
-_SUBJECTS: Final = (admission, units, tokens, keys, mailbox, reads, listings, lifecycle)
+_SUBJECTS: Final = (admission, units, tokens, keys, mailbox, reads, listings, lifetimes, lifecycle)
 
 
 def store_checks() -> list[StoreCheck]:

@@ -15,10 +15,14 @@ from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from treadle.errors import EventsPrunedError
 from treadle.events import EventKind, WorkflowEvent, WorkflowId
 from treadle.events import workflow_id as make_workflow_id
 from treadle.stores import (
     Batch,
+    Begun,
+    Branch,
+    Cut,
     Guard,
     Head,
     HeadFacts,
@@ -39,6 +43,10 @@ from treadle.testing.store_thread import StoreThread
 # Few values, so that repeats, conflicts and known keys are common.
 _LOGS = tuple(make_workflow_id(name) for name in ("a", "a%", "b", "\U0010ffff"))
 _logs = st.sampled_from(_LOGS)
+# Those that begin as branches, now and then on a log that is there already; and all together.
+_BORN = tuple(make_workflow_id(name) for name in ("a1", "c", "d", "e"))
+_ALL_LOGS = (*_LOGS, *_BORN)
+_all_logs = st.sampled_from(_ALL_LOGS)
 _payloads = st.sampled_from((b"", b"x", b"y"))
 _times = st.sampled_from((0, 1, 1, 2, -1, 2**63 - 1))
 _kinds = st.sampled_from((EventKind.CUSTOM, EventKind.TIMER_FIRED))
@@ -70,7 +78,7 @@ class _BatchRecipe:
 
 _batches = st.builds(
     _BatchRecipe,
-    _logs,
+    st.one_of(_logs, _all_logs),
     # Two honest bases to one of each other kind, so that logs grow.
     st.sampled_from(("fresh", "fresh", "pipelined", "pipelined", "kept", "stored", "other history")),
     st.integers(0, 8),
@@ -174,7 +182,7 @@ class StoreRules(RuleBasedStateMachine):
 
     def _append(self, recipes: list[_UnitRecipe]) -> None:
         # One look at the heads for the call, as writers do: later units of a log are pipelined on it.
-        heads = {head.workflow_id: head for head in self.subject.call(lambda store: store.heads(_LOGS))}
+        heads = {head.workflow_id: head for head in self.subject.call(lambda store: store.heads(_ALL_LOGS))}
         writers: dict[WorkflowId, LogWriter] = {}
         units = [self._unit(recipe, heads, writers) for recipe in recipes]
         note(f"units: {units}")
@@ -250,7 +258,7 @@ class StoreRules(RuleBasedStateMachine):
         return kept[-1 - recipe.age % len(kept)] if recipe.base == "kept" and kept else fresh
 
     def _stored_batch(self, recipe: _BatchRecipe, head: Head) -> Batch:
-        events = self.reference.call(lambda store: store.read(recipe.log))
+        events = self.reference.call(lambda store: store.read(recipe.log, head.first_kept_seq))
         if not events:
             return LogWriter.fresh(recipe.log).batch(b"x")
         start = recipe.age % len(events)
@@ -261,6 +269,70 @@ class StoreRules(RuleBasedStateMachine):
     def _taken(self, log: WorkflowId, message_id: bytes | None) -> Taken:
         waiting = self.reference.call(lambda store: store.messages(log))
         return Taken(log, message_id or (waiting[0].message_id if waiting else b"never put"))
+
+    @rule(
+        parent=_all_logs,
+        to=st.sampled_from((*_BORN, *_BORN, _LOGS[2])),
+        age=st.integers(0, 6),
+        hidden=st.booleans(),
+        honest=st.sampled_from((True, True, True, False)),
+        keys=st.one_of(st.none(), st.tuples(_keys)),
+    )
+    def branch(
+        self,
+        parent: WorkflowId,
+        to: WorkflowId,
+        age: int,
+        keys: tuple[bytes | None] | None,
+        *,
+        hidden: bool,
+        honest: bool,
+    ) -> None:
+        """Branch a log at one of its last events, or at one that it does not have."""
+        [head] = self.subject.call(lambda store: store.heads([parent]))
+        at = max(1, head.next_seq - age)
+        rows = self.reference.call(lambda store: store.audit(parent, at - 1, limit=1))
+        digest = rows[0].digest if rows and honest else bytes(16)
+        event = WorkflowEvent(at + 1, 0, EventKind.BRANCHED, b"")
+        batch = chained(to, digest, [event], keys=keys)
+        if parent != to:
+            unit = Unit((batch,), branches=(Branch(to, parent, at, digest, hidden),))
+            self._offer([unit], [unit])
+        self._same(lambda store: store.branches_of(parent), "branches_of")
+
+    @rule(to=st.sampled_from(_BORN), first=st.integers(1, 4), batches=st.integers(1, 2))
+    def begin_in_the_middle(self, to: WorkflowId, first: int, batches: int) -> None:
+        """Begin a log whose first events are somewhere else."""
+        writer = LogWriter(to, first, bytes([first]) * 16)
+        units = [Unit((writer.batch(b"x"),), begun=(Begun(to, first, bytes([first]) * 16),))]
+        units += [Unit((writer.batch(b"y"),)) for _ in range(batches - 1)]
+        self._offer(units, units)
+
+    @rule(log=_all_logs, age=st.integers(0, 4), off=st.sampled_from((0, 0, 0, 1)))
+    def cut(self, log: WorkflowId, age: int, off: int) -> None:
+        """Take the beginning of a log away, or all of it."""
+        [head] = self.subject.call(lambda store: store.heads([log]))
+        wanted = Cut(log, head.next_seq + off, head.digest, max(1, head.next_seq - age))
+        self._offer([Unit(cuts=(wanted,))], [Unit(cuts=(wanted,))])
+
+    @rule(log=_all_logs, off=st.sampled_from((0, 0, 1)))
+    def guard_the_position(self, log: WorkflowId, off: int) -> None:
+        """Append on what was listed, which holds only while nobody else writes."""
+        positions = [
+            host.call(lambda store: store.statistics()).position for host in (self.subject, self.reference)
+        ]
+        [head] = self.subject.call(lambda store: store.heads([log]))
+        batch = LogWriter.at(head).batch(b"listed")
+        ours, theirs = (Unit((batch,), position=position + off) for position in positions)
+        self._offer([ours], [theirs])
+
+    @rule(events=st.integers(1, 4), compacts=st.booleans())
+    def reclaim(self, events: int, *, compacts: bool) -> None:
+        """Remove, for good, what no log shows; nobody must notice."""
+        for host in (self.subject, self.reference):
+            host.call(lambda store: store.reclaim(events_max=events))
+        if compacts:
+            self.subject.call(lambda store: _compact(store, events))
 
     @rule(log=_logs)
     def keep_head(self, log: WorkflowId) -> None:
@@ -283,11 +355,11 @@ class StoreRules(RuleBasedStateMachine):
         """Close and open; tokens kept from before are stale from now on."""
         self.subject.reopen()
 
-    @rule(log=_logs, page=_pages)
+    @rule(log=_all_logs, page=_pages)
     def read_a_log(self, log: WorkflowId, page: _Page) -> None:
         """Read a page of one log by seq and by event time, look a key up, read many logs."""
         first, last, limit = page.first, page.last, page.limit
-        self._same(lambda store: store.read(log, first, last, limit=limit), "read")
+        self._same(lambda store: _read(store, log, first, last, limit), "read")
         for end in (page.until, None):
             self._same(
                 lambda store, until=end: store.between(
@@ -296,17 +368,17 @@ class StoreRules(RuleBasedStateMachine):
                 "between",
             )
         self._same(lambda store: store.find_key(log, page.key), "find_key")
-        self._same(lambda store: store.read_many([log, *_LOGS]), "read_many")
+        self._same(lambda store: store.read_many([log, *_ALL_LOGS]), "read_many")
 
-    @rule(prefix=st.sampled_from(("", "a", "a%", "\U0010ffff", "z")), page=_pages)
-    def list_everything(self, prefix: str, page: _Page) -> None:
+    @rule(prefix=st.sampled_from(("", "a", "a%", "\U0010ffff", "z")), page=_pages, hidden=st.booleans())
+    def list_everything(self, prefix: str, page: _Page, *, hidden: bool) -> None:
         """List a page of everything that can be listed."""
         after, limit = page.after, page.limit
-        self._same(lambda store: store.count_workflows(prefix=prefix), "count_workflows")
+        self._same(lambda store: store.count_workflows(prefix=prefix, hidden=hidden), "count_workflows")
         for chosen in (None, page.status):
             self._same(
                 lambda store, status=chosen: store.list_workflows(
-                    prefix=prefix, after=after, status=status, limit=limit
+                    prefix=prefix, after=after, status=status, hidden=hidden, limit=limit
                 ),
                 "list_workflows",
             )
@@ -352,14 +424,30 @@ async def _content(store: Store) -> dict[str, object]:
     feed = await store.feed()
     positions = [row.position for row in feed]
     content = {
-        "the heads": _heads_shown(await store.heads(_LOGS)),
+        "the heads": _heads_shown(await store.heads(_ALL_LOGS)),
         "the feed": [row[1:] for row in feed],
+        "the whole feed": [row[1:] for row in await store.feed(hidden=True)],
+        "the counts": (await store.statistics()).events,
         "whether positions rise": positions == sorted(set(positions)),
     }
     for log in _LOGS:
         content[f"the messages of {log!r}"] = await store.messages(log)
+    for log in _ALL_LOGS:
         content[f"the audit of {log!r}"] = [row[1:] for row in await store.audit(log)]
     return content
+
+
+async def _compact(store: Store, events: int) -> None:
+    after: int | None = 0
+    while after is not None:
+        after = await store.compact(after, events_max=events)
+
+
+async def _read(store: Store, log: WorkflowId, first: int, last: int | None, limit: int) -> object:
+    try:
+        return await store.read(log, first, last, limit=limit)
+    except EventsPrunedError as error:
+        return vars(error)
 
 
 def _keys_of(recipe: _BatchRecipe) -> tuple[bytes | None, ...] | None:

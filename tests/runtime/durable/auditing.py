@@ -32,5 +32,5 @@ def audited(place) -> list[str]:
 async def damage_in(store: Store) -> list[str]:
     audit = Audit(store)
     await audit.check_structure()
-    await audit.check_logs(await store.list_workflows())
+    await audit.check_logs(await store.list_workflows(hidden=True))
     return [f"{found.workflow_id}: {found.message}" for found in audit.damage]

@@ -10,7 +10,6 @@ import attrs
 import msgspec
 
 from treadle.cli.durable.modules import Code, Workflow, load_code
-from treadle.cli.durable.replaying import decoded
 from treadle.cli.exits import OK, VIOLATION, CommandError, NotFoundError
 from treadle.cli.notes import note
 from treadle.cli.options import OutputFormat
@@ -18,6 +17,7 @@ from treadle.cli.output import counted, show_facts
 from treadle.engine import Execution, Registry
 from treadle.engine.differences import Drift
 from treadle.engine.histories import lives_of, replay_whole
+from treadle.engine.origins import decoded_events
 from treadle.engine.records import RunStarted, is_engine_start
 from treadle.errors import NondeterminismError, WorkflowHeldError
 from treadle.events import WorkflowEvent
@@ -113,7 +113,7 @@ def _chunks(file: str) -> Iterator[bytes]:
 
 
 def _check(code: Code, wanted: Workflow | None, log: ImportedLog, chain: CodecChain, found: Found) -> None:
-    events = [decoded(log.workflow_id, event, chain) for event in log.events]
+    events = decoded_events(log.workflow_id, log.events, chain)
     lives = [(_definition(code, life), life) for life in lives_of(events)]
     known = [
         (definition, life)

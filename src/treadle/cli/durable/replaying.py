@@ -8,9 +8,11 @@ from treadle.cli.durable.connecting import durable_head, existing_store
 from treadle.cli.durable.modules import Code
 from treadle.cli.exits import NotFoundError
 from treadle.engine import Execution, Registry
+from treadle.engine.marks import goes_below
+from treadle.engine.origins import decoded_events
 from treadle.errors import CorruptStoreError
 from treadle.events import WorkflowEvent, WorkflowId
-from treadle.payloads import CodecChain, CodecContext, JsonConverter
+from treadle.payloads import CodecChain, JsonConverter
 from treadle.stores import Head, Store
 
 
@@ -43,27 +45,14 @@ async def read_run(store: Store, head: Head, chain: CodecChain) -> list[Workflow
             )
         events += page
         seq = page[-1].seq + 1
-    return [decoded(head.workflow_id, event, chain) for event in events]
-
-
-def decoded(workflow_id: WorkflowId, event: WorkflowEvent, chain: CodecChain) -> WorkflowEvent:
-    """Take off what codecs have put round an event's payload.
-
-    Args:
-        workflow_id: whose event it is.
-        event: as stored.
-        chain: decodes.
-
-    Returns:
-        The event as the engine wrote it.
-
-    Raises:
-        CodecError: a codec or a key is missing.
-    """
-    plain = chain.decode(event.payload, CodecContext(workflow_id, event.seq))
-    if plain is event.payload:
-        return event
-    return WorkflowEvent(event.seq, event.timestamp, event.kind, plain)
+    if goes_below(events) and head.facts.run_start_seq > head.first_kept_seq:
+        # A reset has gone back to an earlier run than the one its branch knew.
+        events = []
+        seq = head.first_kept_seq
+        while page := await store.read(head.workflow_id, seq, head.next_seq - 1):
+            events += page
+            seq = page[-1].seq + 1
+    return list(decoded_events(head.workflow_id, events, chain))
 
 
 def replayed(code: Code, name: str, workflow_id: WorkflowId, events: Sequence[WorkflowEvent]) -> Execution:

@@ -13,17 +13,19 @@ from cyclopts import Parameter
 
 from treadle.cli.durable.connecting import CodecsOption, runner_of
 from treadle.cli.durable.modules import Code, Workflow, load_code, load_codecs
+from treadle.cli.durable.replaying import read_run
 from treadle.cli.durable.values import Arguments, show_value, values_of
 from treadle.cli.durable.waiting import wait_for_end
 from treadle.cli.exits import INTERRUPTED, OK, CommandError, first_cause
 from treadle.cli.notes import note
 from treadle.cli.options import DEFAULT_STORE, OutputOption, StoreOption
 from treadle.engine.arguments import decode_arguments
+from treadle.engine.origins import decoded_event
 from treadle.engine.records import RunStarted
 from treadle.errors import InvalidValueError, WorkflowExistsError
 from treadle.events import WorkflowId
 from treadle.events import workflow_id as checked_workflow_id
-from treadle.payloads import CodecChain, CodecContext, JsonConverter, encode
+from treadle.payloads import CodecChain, JsonConverter, encode
 from treadle.runtime import Runtime, WorkflowHandle, open_runtime
 from treadle.stores import Head, Store
 
@@ -176,8 +178,13 @@ async def _check_same(
     if not values:
         return
     (first,) = await runtime.store.read(name, facts.run_start_seq, limit=1)
-    plain = chain.decode(first.payload, CodecContext(name, first.seq))
-    begun = msgspec.json.decode(plain, type=RunStarted)
+    if head.shared_seq >= first.seq:
+        first, *_ = await read_run(
+            runtime.store, head, chain
+        )  # it was encoded for the log that it was written to
+    else:
+        first = decoded_event(name, first, chain)
+    begun = msgspec.json.decode(first.payload, type=RunStarted)
     # A run that went on from another was given its arguments by that one, not by a command line.
     if not begun.previous_run and not _are_same(workflow, bytes(begun.args), values):
         raise WorkflowExistsError(

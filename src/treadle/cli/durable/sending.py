@@ -29,6 +29,7 @@ from treadle.engine import Status
 from treadle.events import WorkflowId
 from treadle.payloads import CodecChain
 from treadle.runtime import Runtime, WorkflowHandle
+from treadle.runtime.durable.wire import AWAITING_RESUME
 from treadle.stores import Store
 
 SIGNAL_USAGE: Final = "Usage: treadle workflow signal [OPTIONS] WORKFLOW-ID NAME [ARGUMENTS...]"
@@ -280,7 +281,9 @@ async def _all_held(runtime: Runtime) -> list[WorkflowId]:
     found: list[WorkflowId] = []
     while page := await runtime.store.list_workflows(status=Status.HELD, after=found[-1] if found else None):
         found += page
-    return found
+    # A branch is not held for its code: it waits for somebody who names it.
+    heads = await runtime.store.heads(found)
+    return [head.workflow_id for head in heads if head.facts and head.facts.details != AWAITING_RESUME]
 
 
 async def _resume_one(runtime: Runtime, workflow_id: WorkflowId, chain: CodecChain) -> tuple[str, str | None]:

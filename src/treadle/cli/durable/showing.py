@@ -6,10 +6,10 @@ from typing import Any, Final
 
 import msgspec
 
-from treadle.cli.durable.replaying import decoded
 from treadle.cli.durable.words import event_words
 from treadle.cli.notes import write_out
 from treadle.cli.output import PAYLOAD_CELL_SIZE, Column, Rows
+from treadle.engine.origins import decoded_events
 from treadle.events import WorkflowEvent
 from treadle.formats.times import timestamp_text
 from treadle.payloads import CodecChain
@@ -37,9 +37,9 @@ async def read_history(store: Store, head: Head, chain: CodecChain, from_seq: in
     events: list[WorkflowEvent] = []
     seq = max(from_seq, head.first_kept_seq)
     while page := await store.read(head.workflow_id, seq):
-        events += [decoded(head.workflow_id, event, chain) for event in page]
+        events += page
         seq = page[-1].seq + 1
-    return events
+    return list(decoded_events(head.workflow_id, events, chain))
 
 
 def history_record(events: list[WorkflowEvent]) -> list[dict[str, Any]]:

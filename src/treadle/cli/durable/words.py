@@ -9,9 +9,12 @@ import msgspec
 
 from treadle.engine.failures import Failure
 from treadle.engine.failures import describe as failure_words
+from treadle.engine.marks import view_of
 from treadle.engine.records import RECORD_BY_KIND, UpdateCompleted
+from treadle.errors import InvalidValueError
 from treadle.events import EventKind, WorkflowEvent
 from treadle.formats.times import timestamp_text
+from treadle.log import Branched, decode_branched, decode_reset
 
 _K = EventKind
 
@@ -80,6 +83,10 @@ _WORDS: Final[dict[EventKind, Callable[[Any], str]]] = {
 """How each kind is told in one line; the kind itself stands beside it."""
 
 
+def _branched(found: Branched) -> str:
+    return f"of {found.parent} at seq {found.at}"
+
+
 def event_words(event: WorkflowEvent) -> str:
     """Tell an event of a durable workflow in one line.
 
@@ -90,8 +97,12 @@ def event_words(event: WorkflowEvent) -> str:
         What happened, beside the kind; the payload as it is when it cannot be read.
     """
     try:
+        if event.kind is _K.BRANCHED:
+            return _branched(decode_branched(event.payload))
+        if event.kind is _K.RESET:
+            return f"goes on from seq {decode_reset(event.payload).at}; what came after it is abandoned"
         return _WORDS[event.kind](msgspec.json.decode(event.payload, type=RECORD_BY_KIND[event.kind]))
-    except (KeyError, msgspec.DecodeError, UnicodeDecodeError):
+    except (KeyError, InvalidValueError, msgspec.DecodeError, UnicodeDecodeError):
         return event.payload.decode(errors="replace")
 
 
@@ -123,7 +134,7 @@ def open_ends(events: Iterable[WorkflowEvent]) -> list[str]:
         A sentence for each.
     """
     waits: dict[int, str] = {}
-    for event in events:
+    for event in view_of(list(events)).events:
         kind = event.kind
         if kind not in _TOLD:
             continue

@@ -23,6 +23,7 @@ from treadle.cli.stores import chosen_workflows, path_of, reading_store
 from treadle.errors import CorruptStoreError, UsageError
 from treadle.events import WorkflowEvent, WorkflowId
 from treadle.formats import FORMATS, ImportedLog, StoreRecord, cited, writer
+from treadle.log import root_digest
 from treadle.stores import PAGE_EVENTS, Head, LogPage, Store
 
 EXAMPLES: Final = """Examples:
@@ -56,9 +57,10 @@ def export(
 ) -> None:
     """Write logs as JSON Lines or XES, to a file or to stdout; all of them when none is named.
 
-    JSON Lines lose nothing and can be imported again. A log that came from XES goes back to XES as it
-    was; logs that came under different XES headers need a file for each. A file appears whole or not at
-    all, and is compressed when its name ends in .gz.
+    JSON Lines lose nothing and can be imported again. A branch is written whole, with what it shares; of a
+    log whose beginning was removed the rest, with the digest before it; of a deleted one nothing. A log that
+    came from XES goes back to XES as it was; logs that came under different XES headers need a file for
+    each. A file appears whole or not at all, and is compressed when its name ends in .gz.
 
     Args:
         workflow_id: the workflows to write; all if left out.
@@ -162,6 +164,8 @@ async def _cited_records(store: Store, chosen: list[WorkflowId]) -> list[StoreRe
     found: dict[tuple[str, bytes], StoreRecord] = {}
     async with aclosing(_pages(store, chosen)) as pages:
         async for page in pages:
+            if not page.events:
+                continue  # deleted since it was listed
             first = ImportedLog(page.workflow_id, (page.events[0],))
             for name in cited(first):
                 if name not in found:
@@ -184,7 +188,8 @@ async def _record(store: Store, first: ImportedLog, namespace: str, key: bytes) 
 async def _whole_logs(store: Store, chosen: list[WorkflowId]) -> AsyncGenerator[ImportedLog, None]:
     for place in range(0, len(chosen), LOGS_A_HOP):
         for head in await store.heads(chosen[place : place + LOGS_A_HOP]):
-            yield await _whole_log(store, head)
+            if head.first_kept_seq < head.next_seq:
+                yield await _whole_log(store, head)
 
 
 async def _whole_log(store: Store, head: Head) -> ImportedLog:
@@ -203,11 +208,13 @@ async def _whole_log(store: Store, head: Head) -> ImportedLog:
     if seq <= head.next_seq:
         end = (head.next_seq, head.digest)
         _refuse_damage(chain(head.workflow_id, (), first_seq=seq, digest_before=digest, head=end))
+    # A branch's chain begins with its parent's name, also where it begins at seq 1.
+    is_whole = head.first_kept_seq == 1 and head.digest_before == root_digest(head.workflow_id)
     return ImportedLog(
         head.workflow_id,
         tuple(events),
         keys=tuple(keys) if any(keys) else None,
-        previous_digest=head.digest_before if head.first_kept_seq > 1 else None,
+        previous_digest=None if is_whole else head.digest_before,
     )
 
 

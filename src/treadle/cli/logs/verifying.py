@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Annotated, Any, Final
 
@@ -15,8 +15,9 @@ from treadle.cli.exits import OK, VIOLATION, CommandError
 from treadle.cli.notes import note, write_out
 from treadle.cli.options import DEFAULT_STORE, Flag, OutputFormat, OutputOption, StoreOption
 from treadle.cli.output import counted, printable, progress, show_facts
-from treadle.cli.stores import chosen_workflows, path_of, reading_store
+from treadle.cli.stores import known_workflows, path_of, reading_store
 from treadle.errors import CorruptStoreError, StorePoisonedError
+from treadle.events import WorkflowId
 from treadle.stores import Damage, Store, sqlite
 
 EXAMPLES: Final = """Examples:
@@ -42,7 +43,8 @@ def verify(
 
     Damage is printed with workflow and seq, and the exit code is 4. When all is well, it prints the
     store's position and one digest over all logs as a watermark; keep it elsewhere, and --expect later
-    proves that nothing up to that position was changed or lost. Nothing is repaired: restore a backup.
+    proves that nothing up to that position was changed, lost or deleted. What branches share is read once;
+    damage in it names them. Nothing is repaired: restore a backup, or see `treadle log salvage`.
 
     Args:
         workflow_id: the workflows to check; all, and the structure around them, if left out.
@@ -75,17 +77,32 @@ async def _verify(url: str, names: list[str], watermark: Watermark | None) -> tu
         total = len(names)
         if not names:
             await audit.check_structure()
-            total = await store.count_workflows()
+            total = await store.count_workflows(hidden=True)
         with progress("verifying", total) as advance:
             try:
-                async with aclosing(chosen_workflows(store, names, "")) as pages:
-                    async for page in pages:
-                        await audit.check_logs(page, advance)
+                async with aclosing(_chosen(store, names)) as pages:
+                    async for page, hidden in pages:
+                        await audit.check_logs(page, advance, all_are_read=not names, hidden=hidden)
+                await audit.check_shared()
             except CorruptStoreError as error:
                 audit.note(Damage(str(error), error.workflow_id, error.seq))
         if not names:
             audit.finish()
     return audit, poisoned
+
+
+async def _chosen(
+    store: Store, names: list[str]
+) -> AsyncGenerator[tuple[list[WorkflowId], frozenset[WorkflowId]], None]:
+    """Give the logs by pages, with those among them that the digest leaves out as every list does."""
+    if names:
+        yield await known_workflows(store, names, deleted=True), frozenset()
+        return
+    after: WorkflowId | None = None
+    while page := await store.list_workflows(after=after, hidden=True):
+        listed = await store.list_workflows(after=after, limit=len(page))
+        yield page, frozenset(page).difference(listed)
+        after = page[-1]
 
 
 @asynccontextmanager

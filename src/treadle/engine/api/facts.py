@@ -178,9 +178,10 @@ def info() -> WorkflowInfo:
     """
     execution = reader("info")
     journal, run, limits = execution.journal, execution.run, execution.limits
+    run.pass_marks()  # a branch of a child is nobody's child
     events = journal.next_seq - journal.run_start_seq
     return WorkflowInfo(
-        workflow_id=journal.workflow_id,
+        workflow_id=journal.identity,
         name=execution.definition.name,
         run=journal.run_start_seq,
         started_at=_EPOCH + timedelta(microseconds=run.started_ns // 1_000),

@@ -97,6 +97,10 @@ class Attempting:
             if attempt.has_beaten:
                 self._beaten.pop(attempt, None)
                 self._write((self._beat_record(attempt, None),))
+            instance = self._runner.instances.get(attempt.workflow_id)
+            if instance is not None:
+                # After a reset the same activity may be wanted again, and only now there is none at it.
+                self.start(instance, attempt.seq)
             return
         now_ns = self._runner.kernel.wall_time_ns()
         given = _what_follows(attempt, now_ns)

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
 
-from treadle.events import WorkflowId, check_key
+from treadle.engine import ActivityDefinition, WorkflowDefinition
+from treadle.engine.imagining import Answers
+from treadle.events import WorkflowId, check_key, check_seq
 from treadle.runtime.durable.describing import WorkflowDescription
+from treadle.runtime.durable.playing import WhatIf, play
 from treadle.runtime.durable.service import DurableService, WaitFor
+from treadle.runtime.durable.wire import Reapply
+
+_NONE: Final[Mapping[int, Any]] = MappingProxyType({})
 
 
 class DurableHandle:
@@ -137,6 +145,88 @@ class DurableHandle:
             StoreError: the store failed.
         """
         await self._durable.resume(self.workflow_id)
+
+    async def what_if(
+        self,
+        answers: Answers = _NONE,
+        *,
+        workflows: Iterable[WorkflowDefinition[..., Any]] = (),
+        activities: Iterable[ActivityDefinition[..., Any]] = (),
+        until_ns: int | None = None,
+    ) -> WhatIf:
+        """Play a what-if branch on, in virtual time: its code runs, and nothing leaves it.
+
+        What the code begins is answered by `answers`, at once and in the order in which it was begun; when
+        nothing is left to answer, time passes straight to the next timer. The play ends where the workflow
+        ends, where it waits for what no answer brings (a signal), or at the first call without an answer.
+        What has happened is appended to the branch: it can be read, compared, and played on later.
+
+        It needs no runner, only the code; a function that the workflow gives to `workflow.side_effect` runs.
+        Cancelled, nothing or a part of it may have been appended; the next play goes on from there.
+
+        Args:
+            answers: for the seq of each call (an ACTIVITY_SCHEDULED, CHILD_SCHEDULED, SIGNAL_SENT or
+                CANCEL_SENT) what it comes to, or a function of the `OpenCall`. A value is its result, an
+                exception its failure, `NEVER` that it does not end. A function returns `NO_ANSWER` to stop
+                there. For a signal any value means that it has arrived.
+            workflows: code that counts instead of what was registered under the same name.
+            activities: likewise; what they do is never run, only their signatures count.
+            until_ns: no timer later than that fires, in nanoseconds since 1970.
+
+        Returns:
+            What it has come to. That a workflow fails in it is no error here.
+
+        Raises:
+            InvalidValueError: the answers are none, or one does not fit what was called.
+            UsageError: it is no what-if branch, or there is nothing to answer at a seq; when it was answered
+                in the shared part, the error names the seq to branch at. Or it goes on for ever.
+            DefinitionError: nobody knows its code.
+            NondeterminismError: this code does something else than the log says.
+            WorkflowHeldError: something the code does would hold it.
+            WorkflowClosedError: it has ended.
+            WorkflowNotFoundError: there is no such workflow.
+            ConflictError: somebody else has played it meanwhile.
+            StoreError: the store failed.
+        """
+        return await play(
+            self._durable,
+            self.workflow_id,
+            answers,
+            workflows=workflows,
+            activities=activities,
+            until_ns=until_ns,
+        )
+
+    async def reset(self, *, at: int, reapply: Reapply = "signals") -> int:
+        """Let it go on from an earlier event, under its own id; when this returns, that is durable.
+
+        An event says so in its log (`EventKind.RESET`). What came after `at` is abandoned: it can still be
+        read, and its code is no longer run against it. Attempts that run are cancelled. Activities that were
+        pending at `at` run again under the key they had; those that the code begins after it are new ones.
+        Children that began after it go on by themselves, and nobody waits for them. A workflow that has ended
+        runs again.
+
+        Cancelled, it may still be reset.
+
+        Args:
+            at: the last event that still counts; one before the newest, in the middle of a turn too.
+            reapply: ``"signals"``: those that are abandoned come again, in their order, behind what waits in
+                the mailbox; ``"none"``: they are abandoned like everything else.
+
+        Returns:
+            The seq of the event that says so.
+
+        Raises:
+            InvalidValueError: `at` is no seq, or `reapply` none of the two.
+            WorkflowNotFoundError: there is no such workflow.
+            UsageError: it is a plain log or a what-if branch, or `at` was abandoned before.
+            SequenceGapError: `at` is its newest event, or behind it.
+            EventsPrunedError: `at` is no longer kept.
+            NoRunnerError: nobody runs this store's workflows.
+            StoreError: the store failed; its `written` says whether it may have been reset.
+        """
+        check_seq(at)
+        return await self._durable.reset(self.workflow_id, at, reapply)
 
     async def result(self) -> Any:
         """Wait until it has ended, through every continue-as-new, and tell with what.

@@ -28,7 +28,8 @@ class Phase(IntEnum):
 
     COLD: nothing. NEW: believed not to exist, by whoever starts it. LOADING: its log is being read. LIVE:
     its code is in memory. HELD: its code must not run. STRANGE: its code is not known here. ABSENT: it has
-    no log. CLOSED: it has ended. PLAIN: its log is no workflow's.
+    no log, or one that was deleted. CLOSED: it has ended. PLAIN: its log is no workflow's. WHAT_IF: it is a
+    branch in which nothing really happens, and no runner's.
     """
 
     COLD = 1
@@ -40,6 +41,7 @@ class Phase(IntEnum):
     ABSENT = 7
     CLOSED = 8
     PLAIN = 9
+    WHAT_IF = 10
 
 
 @attrs.define(slots=True, eq=False)
@@ -95,10 +97,10 @@ class Ask:
     """A question about the workflow as it stands, or a wish that its code does not see.
 
     Attributes:
-        what: ``"query"``, ``"stack"``, ``"describe"`` or ``"resume"``.
+        what: ``"query"``, ``"stack"``, ``"describe"``, ``"resume"`` or ``"reset"``.
         reply: who asks.
         name: of the query.
-        args_json: of the query.
+        args_json: of the query; of a reset its `ResetMessage`.
         message: the mailbox's row it came in, or None.
     """
 

@@ -8,11 +8,14 @@ from collections.abc import Callable, Sequence
 import trio
 
 from treadle.engine import Status
+from treadle.engine.marks import goes_below
+from treadle.engine.origins import decoded_events
 from treadle.errors import CodecError, CorruptStoreError, EventsPrunedError, TreadleError
-from treadle.events import WorkflowEvent, trusted_event
+from treadle.events import WorkflowEvent
 from treadle.kernel import Kernel
-from treadle.payloads import CodecChain, CodecContext, is_encoded
+from treadle.payloads import CodecChain
 from treadle.runtime.durable.instance import Instance, Phase
+from treadle.runtime.durable.wire import WHAT_IF
 from treadle.stores import Head, Store
 
 
@@ -157,8 +160,10 @@ class Loading:
         facts = head.facts
         if instance.phase is Phase.HELD:
             return facts is not None
-        if facts is None:
-            instance.phase = Phase.ABSENT if head.next_seq == 1 else Phase.PLAIN
+        if facts is not None and facts.details == WHAT_IF:
+            instance.phase = Phase.WHAT_IF
+        elif facts is None:
+            instance.phase = Phase.PLAIN if head.next_seq > head.first_kept_seq else Phase.ABSENT
         elif Status(facts.status).is_closed:
             instance.phase = Phase.CLOSED
         elif not self._runs_here(facts.name):
@@ -200,31 +205,23 @@ class Loading:
                 if not page:
                     raise _cut_short(instance, seq, head)
                 events += page
+            del events[head.next_seq - from_seq :]
+            if goes_below(events) and from_seq > head.first_kept_seq:
+                # A reset went back to an earlier run than the one that was known to its branch.
+                await self._read_run(instance, head, head.first_kept_seq, [])
+                return
         except (CorruptStoreError, EventsPrunedError) as error:
             instance.loaded = error
             self._give(instance)
             return
-        del events[head.next_seq - from_seq :]
         self._hand_on(instance, head, events)
 
     def _hand_on(self, instance: Instance, head: Head, events: list[WorkflowEvent]) -> None:
         try:
-            instance.loaded = (head, self._decoded(instance, events))
-        except CodecError as error:
+            instance.loaded = (head, decoded_events(instance.workflow_id, events, self._codecs))
+        except (CodecError, CorruptStoreError) as error:
             instance.loaded = error
         self._give(instance)
-
-    def _decoded(self, instance: Instance, events: list[WorkflowEvent]) -> list[WorkflowEvent]:
-        # Without codecs, too: a payload that says it is encoded is no JSON, and the error says what it needs.
-        decode, name = self._codecs.decode, instance.workflow_id
-        if not self._codecs and not any(is_encoded(event.payload) for event in events):
-            return events
-        return [
-            trusted_event(
-                event.seq, event.timestamp, event.kind, decode(event.payload, CodecContext(name, event.seq))
-            )
-            for event in events
-        ]
 
 
 def _cut_short(instance: Instance, seq: int, head: Head) -> CorruptStoreError:

@@ -41,7 +41,14 @@ from treadle.runtime.durable.wire import (
 from treadle.stores import Message, Record
 
 _ANSWERED: Final = frozenset(
-    {MessageKind.START, MessageKind.UPDATE, MessageKind.QUERY, MessageKind.STACK, MessageKind.RESUME}
+    {
+        MessageKind.START,
+        MessageKind.UPDATE,
+        MessageKind.QUERY,
+        MessageKind.STACK,
+        MessageKind.RESUME,
+        MessageKind.RESET,
+    }
 )
 """Kinds whose sender, in another process, looks for an answer."""
 
@@ -111,6 +118,21 @@ def plain_log(workflow_id: str) -> UsageError:
     )
 
 
+def only_played(workflow_id: str) -> UsageError:
+    """Word the error for a branch in which nothing really happens.
+
+    Args:
+        workflow_id: the branch.
+
+    Returns:
+        The error.
+    """
+    return UsageError(
+        f"{workflow_id!r} is a what-if branch: nothing really happens in it, and it takes no messages; play"
+        " it with what_if(), or branch once more with mode='real'"
+    )
+
+
 def closed(workflow_id: str, status: int) -> WorkflowClosedError:
     """Word the error for a workflow that has ended.
 
@@ -140,6 +162,8 @@ def nobody_there(instance: Instance) -> TreadleError:
         return closed(instance.workflow_id, instance.facts.status)
     if instance.phase is Phase.PLAIN:
         return plain_log(instance.workflow_id)
+    if instance.phase is Phase.WHAT_IF:
+        return only_played(instance.workflow_id)
     return not_found(instance.workflow_id)
 
 

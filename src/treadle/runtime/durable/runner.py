@@ -8,7 +8,7 @@ belongs to a workflow; all of them are children of one nursery inside the runtim
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from hashlib import blake2b
 from itertools import islice
 from typing import Any, Final
@@ -38,6 +38,7 @@ from treadle.payloads import CodecChain, Converter
 from treadle.runtime.config import RuntimeConfig
 from treadle.runtime.durable.attempting import Attempting
 from treadle.runtime.durable.attempts import Attempt, AttemptState
+from treadle.runtime.durable.elsewhere import Elsewhere
 from treadle.runtime.durable.flights import Flights
 from treadle.runtime.durable.instance import (
     AnyOffer,
@@ -52,7 +53,8 @@ from treadle.runtime.durable.instance import (
 from treadle.runtime.durable.loading import Loading
 from treadle.runtime.durable.refusing import nobody_there
 from treadle.runtime.durable.replies import Promise
-from treadle.runtime.durable.stage import Stage
+from treadle.runtime.durable.resetting import Resetting
+from treadle.runtime.durable.stage import BURIAL_LOOKS_MAX, BURIAL_SECONDS, Stage
 from treadle.runtime.durable.timetable import Timetable
 from treadle.runtime.durable.turns import Turns, ended_in
 from treadle.runtime.durable.watching import Watching
@@ -63,10 +65,6 @@ from treadle.stores import Message, Record, Store, Unit
 
 CLOSED_KEY: Final = b"closed"
 """The record that holds the epoch of the last runner that has closed in order."""
-BURIAL_SECONDS: Final = 0.02
-"""How often code that hangs on tasks of Trio's is looked at, until they have ended."""
-BURIAL_LOOKS_MAX: Final = 50
-"""How often at most: tasks that do not end when cancelled are left to themselves, and it with them."""
 LOOKS_MAX: Final = 16
 """How many resting instances are looked at, each time one too many is in memory, for one that may leave."""
 DRIFTS_KEPT_MAX: Final = 1_000
@@ -113,6 +111,8 @@ class Runner:
         self.since_ns = 0
         self.others_crashed = False
         self.evictions_failed = 0
+        self.codecs = codecs
+        self.changes = changes
         self.instances: dict[WorkflowId, Instance] = {}
         self.resting: dict[Instance, None] = {}
         self.held: dict[WorkflowId, str] = {}
@@ -122,7 +122,6 @@ class Runner:
         self._seeds = 0
         self._ended: list[Execution] = []
         self._nursery: trio.Nursery | None = None
-        self._changes = changes
         self._stopped = stopped
         self._waiters: dict[WorkflowId, list[Promise]] = {}
         committer = supervisor.committer
@@ -151,6 +150,8 @@ class Runner:
         )
         self.watching = Watching(self)
         changes.elsewhere = self.watching.look
+        self.elsewhere = Elsewhere(self)
+        self.resetting = Resetting(self)
         self.turns = Turns(self)
 
     # -- instances --
@@ -304,6 +305,16 @@ class Runner:
             if execution is not None:
                 self.turns.evict(execution)
 
+    def spawn(self, function: Callable[..., Awaitable[None]], *args: Any) -> None:
+        """Start a task that lives no longer than the runner.
+
+        Args:
+            function: async; lets no error out.
+            *args: handed to it.
+        """
+        if self._nursery is not None:
+            self.kernel.spawn(self._nursery, function, *args)
+
     def bury(self, execution: Execution, nurseries: Sequence[trio.Nursery]) -> None:
         """Throw code away that hangs on tasks of Trio's, once those have ended.
 
@@ -353,8 +364,8 @@ class Runner:
             instance.digest = flight.digest
         if proposal.tokens:
             instance.token = proposal.tokens[0]
-        if self._changes.anybody:
-            self._changes.committed(instance.workflow_id)
+        if self.changes.anybody:
+            self.changes.committed(instance.workflow_id)
         if flight.left:
             flight.has_landed = True
             self.flights.go_on(flight)
@@ -403,9 +414,15 @@ class Runner:
             self.watching.want_mail(self.instance(message.workflow_id))
         # Its code is ahead of its log: a turn that was asked for before must not be taken with it.
         instance.crashed = True
-        self.stage.post(self._begin_anew, instance, error)
+        self.stage.post(self.begin_anew, instance, error)
 
-    def _begin_anew(self, instance: Instance, error: TreadleError | None) -> None:
+    def begin_anew(self, instance: Instance, error: TreadleError | None = None) -> None:
+        """Throw a workflow's code away and read its log again; called on the stage.
+
+        Args:
+            instance: the workflow.
+            error: why its unit was not written; None when there is nothing to wait for.
+        """
         instance.crashed = False
         execution, instance.execution = instance.execution, None
         if execution is not None:

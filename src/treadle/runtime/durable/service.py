@@ -29,7 +29,9 @@ from treadle.engine import (
 )
 from treadle.engine.arguments import decode_result, encode_arguments
 from treadle.engine.failures import update_failed_error, update_rejected_error, workflow_failed_error
+from treadle.engine.marks import goes_below, view_of
 from treadle.engine.messages import CancelMessage, SignalMessage
+from treadle.engine.origins import decoded_event, origin_in
 from treadle.engine.records import (
     CLOSING_KINDS,
     CancelRequest,
@@ -39,6 +41,7 @@ from treadle.engine.records import (
     WorkflowFailed,
 )
 from treadle.errors import (
+    EventsPrunedError,
     InternalError,
     InvalidValueError,
     TreadleError,
@@ -48,23 +51,30 @@ from treadle.errors import (
 from treadle.events import EventKind, WorkflowEvent, WorkflowId
 from treadle.events import workflow_id as make_workflow_id
 from treadle.kernel import Kernel
-from treadle.payloads import Codec, CodecChain, CodecContext, Converter, JsonConverter
+from treadle.payloads import Codec, CodecChain, CodecContext, Converter, JsonConverter, is_encoded
 from treadle.runtime.config import RuntimeConfig
 from treadle.runtime.durable import refusing
 from treadle.runtime.durable.asking import Asking
+from treadle.runtime.durable.beginning_branches import last_counting, read_all
 from treadle.runtime.durable.describing import RunnerStatistics, WorkflowDescription
 from treadle.runtime.durable.instance import Ask, EngineProposal, Instance, Offer, Phase, StartOffer
 from treadle.runtime.durable.lease import Holder, Lease, busy_error, take_lease
 from treadle.runtime.durable.replies import Promise
+from treadle.runtime.durable.resetting import check_resettable
 from treadle.runtime.durable.runner import Runner
 from treadle.runtime.durable.wire import (
     HELD,
     ID_POLICIES,
+    REAPPLY,
+    RUNS,
+    WHAT_IF,
     AskMessage,
     Envelopes,
     HeldNote,
     IdPolicy,
     QueryMessage,
+    Reapply,
+    ResetMessage,
     ResumeMessage,
     StartMessage,
     UpdateMessage,
@@ -72,7 +82,7 @@ from treadle.runtime.durable.wire import (
     encode_wire,
 )
 from treadle.runtime.following import Changes
-from treadle.runtime.inbox import closed_error
+from treadle.runtime.inbox import Proposal, closed_error
 from treadle.runtime.supervisor import Supervisor
 from treadle.stores import Head, Message, Store, Unit
 
@@ -147,6 +157,11 @@ class DurableService:
         state: what this runtime is to the store's durable workflows.
         registry: the code known here.
         converter: values to JSON and back.
+        envelopes: payloads of rows and records, through the codecs.
+        store: where they are.
+        kernel: through which everything waits.
+        config: the limits.
+        codecs: what happens to payloads between converter and store.
     """
 
     def __init__(
@@ -163,17 +178,17 @@ class DurableService:
         self.state: RunnerState = "none"
         self.registry = options.registry
         self.converter = options.converter
-        self._store = store
-        self._kernel = kernel
-        self._config = config
+        self.store = store
+        self.kernel = kernel
+        self.config = config
         self._supervisor = supervisor
         self._changes = changes
-        self._codecs = options.codecs
+        self.codecs = options.codecs
         self._runs = options.runs
         self._standby = options.standby
         self._failed = failed
-        self._envelopes = Envelopes(options.codecs)
-        self._asking = Asking(store, kernel, supervisor, changes, self._envelopes)
+        self.envelopes = Envelopes(options.codecs)
+        self._asking = Asking(store, kernel, supervisor, changes, self.envelopes)
         self._lease: Lease | None = None
         self._runner: Runner | None = None
         self._scope = trio.CancelScope()
@@ -195,22 +210,22 @@ class DurableService:
         self.state = "standby"
         holder = await self._try_to_lead()
         if holder is not None and not self._standby:
-            raise busy_error(self._store, holder)
+            raise busy_error(self.store, holder)
 
     async def _try_to_lead(self) -> Holder | None:
-        taken = await self._kernel.run_blocking(take_lease, self._store)
+        taken = await self.kernel.run_blocking(take_lease, self.store)
         if isinstance(taken, Holder):
             return taken
         self._lease = taken
         runner = Runner(
-            self._store,
-            self._kernel,
-            self._config,
+            self.store,
+            self.kernel,
+            self.config,
             self._supervisor,
             self._changes,
             registry=self.registry,
             converter=self.converter,
-            codecs=self._codecs,
+            codecs=self.codecs,
             stopped=self._stopped,
         )
         try:
@@ -235,14 +250,14 @@ class DurableService:
         """
         if self._runs:
             self._spawned = True
-            self._kernel.spawn(nursery, self._run)
+            self.kernel.spawn(nursery, self._run)
 
     async def _run(self) -> None:
         """Stand by, then run workflows, until closed."""
         try:
             with self._scope:
                 while self._runner is None:
-                    await self._kernel.sleep(self._config.standby_seconds)
+                    await self.kernel.sleep(self.config.standby_seconds)
                     await self._try_to_lead()
                 await self._runner.run()
         finally:
@@ -329,11 +344,11 @@ class DurableService:
         policy: IdPolicy,
         signal: tuple[str, bytes] | None,
     ) -> int | None:
-        await self._kernel.checkpoint_if_cancelled()
+        await self.kernel.checkpoint_if_cancelled()
         if definition is None or name not in self.registry.workflows:
             # Raises, with near names.
             definition = self.registry.workflow(name)
-        promise = Promise(self._kernel)
+        promise = Promise(self.kernel)
         new = workflow_id not in runner.instances
         instance = runner.instance(workflow_id)
         if new:
@@ -347,8 +362,8 @@ class DurableService:
         return run or None  # 0: one that is held before its first step
 
     async def _start_elsewhere(self, workflow_id: WorkflowId, row: Message, policy: IdPolicy) -> int | None:
-        head = await self._head(workflow_id)
-        if head.next_seq > 1:
+        head = await self.head(workflow_id)
+        if head.next_seq > head.first_kept_seq:
             self._check_policy(head, policy)
         try:
             answer = await self._asking.ask(row)
@@ -390,7 +405,7 @@ class DurableService:
         return make_workflow_id(self._asking.new_id().decode())
 
     def _row(self, workflow_id: WorkflowId, name: bytes, kind: MessageKind, payload: bytes) -> Message:
-        return self._envelopes.row(workflow_id, name, kind, payload)
+        return self.envelopes.row(workflow_id, name, kind, payload)
 
     # -- messages that only have to arrive --
 
@@ -401,6 +416,39 @@ class DurableService:
         _check_name(name, "a signal's")
         payload = encode_message(SignalMessage(name, Raw(self._values(args))))
         await self._send(workflow_id, MessageKind.SIGNAL, payload, key)
+
+    async def signal_row(
+        self, workflow_id: WorkflowId, name: str, args: Sequence[Any], key: bytes | None
+    ) -> Message:
+        """Make the message of a signal that is sent with something else.
+
+        Args:
+            workflow_id: to whom.
+            name: the signal's name.
+            args: its values.
+            key: its id; None draws one.
+
+        Returns:
+            The mailbox row.
+
+        Raises:
+            InvalidValueError: the name is none, or an argument has no JSON form.
+            UsageError: nobody is there who would take it.
+        """
+        _check_name(name, "a signal's")
+        payload = encode_message(SignalMessage(name, Raw(self._values(args))))
+        await self._check_listens(workflow_id)
+        return self._row(workflow_id, key or self._asking.new_id(), MessageKind.SIGNAL, payload)
+
+    def hand_on(self, rows: Sequence[Message]) -> None:
+        """Hand messages that are durable to the runner in this process, if it is here.
+
+        Args:
+            rows: what was written.
+        """
+        if self._local is not None and not self._local.stopping:
+            for row in rows:
+                self._local.hand_on(row)
 
     async def cancel(self, workflow_id: WorkflowId, reason: str) -> None:
         """Ask it to end; see `WorkflowHandle.cancel`."""
@@ -414,6 +462,33 @@ class DurableService:
         """Try a held workflow again; see `WorkflowHandle.resume`."""
         await self._send(workflow_id, MessageKind.RESUME, encode_wire(ResumeMessage()), None)
 
+    async def reset(self, workflow_id: WorkflowId, at: int, reapply: Reapply) -> int:
+        """Go on from an earlier event; see `WorkflowHandle.reset`."""
+        if reapply not in REAPPLY:
+            raise InvalidValueError(f"reapply is one of {', '.join(REAPPLY)}; got {reapply!r:.60}")
+        check_resettable(await self.head(workflow_id), at)
+        message, runner = encode_wire(ResetMessage(at, reapply)), self._local
+        if runner is None:
+            row = self._row(workflow_id, self._asking.new_id(), MessageKind.RESET, message)
+            answer = await self._asking.ask(row)
+            seq: int = msgspec.json.decode(answer.value or b"{}").get("seq", 0)
+            return seq
+        promise = Promise(self.kernel)
+        runner.offer(runner.instance(workflow_id), Ask("reset", promise, args_json=message))
+        return int(await promise.wait())
+
+    async def commit(self, proposal: Proposal, unit: Unit) -> None:
+        """Write a unit that no runner has a part in.
+
+        Args:
+            proposal: without an actor.
+            unit: what is to be written.
+        """
+        await self._supervisor.commit_unit(proposal, unit)
+        for batch in unit.batches:
+            if self._changes.anybody:
+                self._changes.committed(batch.workflow_id)
+
     async def _send(
         self, workflow_id: WorkflowId, kind: MessageKind, payload: bytes, key: bytes | None
     ) -> None:
@@ -423,7 +498,7 @@ class DurableService:
         if runner is None:
             await self._asking.put(row)
             return
-        promise = Promise(self._kernel)
+        promise = Promise(self.kernel)
 
         def settled(proposal: EngineProposal) -> None:
             if proposal.error is not None:
@@ -449,26 +524,36 @@ class DurableService:
             and instance.phase in {Phase.LIVE, Phase.HELD, Phase.STRANGE}
             and instance.facts
         ):
-            await self._kernel.checkpoint_if_cancelled()
+            await self.kernel.checkpoint_if_cancelled()
             return
-        head = await self._head(workflow_id)
+        head = await self.head(workflow_id)
         if head.facts is not None:
+            if head.facts.details == WHAT_IF:
+                raise refusing.only_played(workflow_id)
             if Status(head.facts.status).is_closed:
                 raise refusing.closed(workflow_id, head.facts.status)
             return
-        if head.next_seq > 1:
+        if head.next_seq > head.first_kept_seq:
             raise refusing.plain_log(workflow_id)
         if not await self._is_awaited(workflow_id):
             raise refusing.not_found(workflow_id)
 
     async def _is_awaited(self, workflow_id: WorkflowId) -> bool:
         """Tell whether something without a log will have one: its start waits, or was taken since."""
-        if await self._store.messages(workflow_id, limit=1):
+        if await self.store.messages(workflow_id, limit=1):
             return True
-        return (await self._head(workflow_id)).facts is not None
+        return (await self.head(workflow_id)).facts is not None
 
-    async def _head(self, workflow_id: WorkflowId) -> Head:
-        (head,) = await self._store.heads([workflow_id])
+    async def head(self, workflow_id: WorkflowId) -> Head:
+        """Tell where a log stands.
+
+        Args:
+            workflow_id: the log.
+
+        Returns:
+            Its head.
+        """
+        (head,) = await self.store.heads([workflow_id])
         return head
 
     # -- questions --
@@ -491,7 +576,7 @@ class DurableService:
 
     async def describe(self, workflow_id: WorkflowId) -> WorkflowDescription:
         """Tell what it waits for; see `WorkflowHandle.describe`."""
-        head = await self._head(workflow_id)
+        head = await self.head(workflow_id)
         if head.facts is None:
             raise refusing.not_found(workflow_id)
         waits: tuple[str, ...] = ()
@@ -506,7 +591,7 @@ class DurableService:
 
     async def status(self, workflow_id: WorkflowId) -> str:
         """Tell where it stands; see `WorkflowHandle.status`."""
-        head = await self._head(workflow_id)
+        head = await self.head(workflow_id)
         if head.facts is None:
             raise refusing.not_found(workflow_id)
         return Status(head.facts.status).name.lower()
@@ -514,10 +599,10 @@ class DurableService:
     async def _held_reason(self, head: Head) -> str:
         if head.facts is None or head.facts.status != Status.HELD:
             return ""
-        found = await self._store.record(HELD, head.workflow_id.encode())
+        found = await self.store.record(HELD, head.workflow_id.encode())
         if found is None:
             return ""
-        return decode_wire(self._envelopes.open(head.workflow_id, found), HeldNote).reason
+        return decode_wire(self.envelopes.open(head.workflow_id, found), HeldNote).reason
 
     async def _ask(self, workflow_id: WorkflowId, ask: Ask, kind: MessageKind, payload: bytes) -> bytes:
         runner = self._local
@@ -525,8 +610,8 @@ class DurableService:
             await self._check_listens(workflow_id)
             answer = await self._asking.ask(self._row(workflow_id, self._asking.new_id(), kind, payload))
             return bytes(answer.value or b"null")
-        await self._kernel.checkpoint_if_cancelled()
-        promise = ask.reply = Promise(self._kernel)
+        await self.kernel.checkpoint_if_cancelled()
+        promise = ask.reply = Promise(self.kernel)
         runner.offer(runner.instance(workflow_id), ask)
         found: bytes = await promise.wait()
         return found
@@ -556,8 +641,8 @@ class DurableService:
     async def _update_here(
         self, runner: Runner, workflow_id: WorkflowId, update: Update, wait_for: WaitFor
     ) -> Any:
-        await self._kernel.checkpoint_if_cancelled()
-        promise = Promise(self._kernel)
+        await self.kernel.checkpoint_if_cancelled()
+        promise = Promise(self.kernel)
         accepted = promise if wait_for == "accepted" else None
         runner.offer(runner.instance(workflow_id), Offer(update, reply=promise, accepted=accepted))
         effect: AnswerUpdate | None = await promise.wait()
@@ -578,7 +663,7 @@ class DurableService:
 
     async def _update_elsewhere(self, workflow_id: WorkflowId, update: Update, wait_for: WaitFor) -> Any:
         await self._check_listens(workflow_id)
-        head = await self._head(workflow_id)
+        head = await self.head(workflow_id)
         message = UpdateMessage(update.id, update.name, Raw(update.args_json))
         row = self._row(workflow_id, self._asking.new_id(), MessageKind.UPDATE, encode_wire(message))
         answer = await self._asking.ask(row)
@@ -592,32 +677,50 @@ class DurableService:
     async def _find_update_end(self, workflow_id: WorkflowId, update_id: str, head: Head) -> int:
         """Follow the log until the update's UPDATE_COMPLETED; it may have been accepted long before."""
         seq = head.facts.run_start_seq if head.facts is not None else 1
+        abandoned_to = await self._abandoned_to(head, seq)
         interest = self._changes.enter(workflow_id)
         try:
             while True:
-                page = await self._store.read(workflow_id, seq, limit=self._config.page_events)
+                page = await self.store.read(workflow_id, seq, limit=self.config.page_events)
                 for event in page:
                     seq = event.seq + 1
                     if event.kind is EventKind.UPDATE_COMPLETED:
-                        if self._record(workflow_id, event, UpdateCompleted).id == update_id:
+                        if (await self._record(workflow_id, event, UpdateCompleted)).id == update_id:
                             return event.seq
-                    elif event.kind in CLOSING_KINDS:
+                    elif event.kind in CLOSING_KINDS and event.seq > abandoned_to:
                         raise refusing.closed(workflow_id, _STATUS_BY_KIND[event.kind])
-                if len(page) < self._config.page_events:
+                if len(page) < self.config.page_events:
                     await self._changes.wait(interest)
         finally:
             self._changes.leave(interest)
 
     async def _logged_outcome(self, workflow_id: WorkflowId, update: Update, seq: int) -> Any:
-        (event,) = await self._store.read(workflow_id, seq, seq, limit=1)
-        completed = self._record(workflow_id, event, UpdateCompleted)
+        (event,) = await self.store.read(workflow_id, seq, seq, limit=1)
+        completed = await self._record(workflow_id, event, UpdateCompleted)
         if completed.failure is not None:
             raise update_failed_error(completed.failure, workflow_id=workflow_id, update=update.name)
         return self.converter.decode(bytes(completed.result))
 
-    def _record(self, workflow_id: WorkflowId, event: WorkflowEvent, kind: type[Any]) -> Any:
-        payload = self._codecs.decode(event.payload, CodecContext(workflow_id, event.seq))
-        return msgspec.json.decode(payload, type=kind)
+    async def _abandoned_to(self, head: Head, from_seq: int) -> int:
+        """Tell the newest RESET of a run: an end before it is none any more."""
+        events = await read_all(self.store, head, from_seq, head.next_seq - 1)
+        return max((event.seq for event in events if event.kind is EventKind.RESET), default=0)
+
+    async def _record(self, workflow_id: WorkflowId, event: WorkflowEvent, kind: type[Any]) -> Any:
+        return msgspec.json.decode(await self._payload(workflow_id, event), type=kind)
+
+    async def _payload(self, workflow_id: WorkflowId, event: WorkflowEvent) -> bytes:
+        if not is_encoded(event.payload):
+            return self.codecs.decode(event.payload, CodecContext(workflow_id, event.seq))
+        # In what a branch shares it was encoded under the id of the log it was written to.
+        head = await self.head(workflow_id)
+        branched: list[WorkflowEvent] = []
+        wanted = head.shared_seq + 1 if head.shared_seq >= event.seq else 0
+        while wanted:
+            branched += await self.store.read(workflow_id, wanted, wanted, limit=1)
+            _, wanted = origin_in(workflow_id, event.seq, branched)
+        origin, _ = origin_in(workflow_id, event.seq, branched)
+        return decoded_event(origin, event, self.codecs).payload
 
     # -- results --
 
@@ -660,31 +763,51 @@ class DurableService:
     async def _find_end(
         self, workflow_id: WorkflowId, run: int | None
     ) -> tuple[EventKind, bytes, str] | None:
-        head = await self._head(workflow_id)
+        head = await self.head(workflow_id)
         facts = head.facts
         if facts is None:
-            if run is None and not await self._is_awaited(workflow_id):
+            is_deleted = run is not None and run < head.next_seq
+            if is_deleted or (run is None and not await self._is_awaited(workflow_id)):
                 raise refusing.not_found(workflow_id)
             return None
         if run is None or run >= facts.run_start_seq:
             if not Status(facts.status).is_closed:
+                if facts.details == WHAT_IF:
+                    raise refusing.only_played(workflow_id)
                 return None
-            seq = head.next_seq - 1
-        elif (seq := await self._first_end(workflow_id, run)) == 0:
+            event = await last_counting(self.store, head, head.next_seq - 1)
+            return event.kind, await self._payload(workflow_id, event), facts.name
+        if (seq := await self._first_end(workflow_id, run)) == 0:
             return None
-        (event,) = await self._store.read(workflow_id, seq, seq, limit=1)
-        payload = self._codecs.decode(event.payload, CodecContext(workflow_id, event.seq))
-        return event.kind, payload, facts.name
+        (event,) = await self.store.read(workflow_id, seq, seq, limit=1)
+        return event.kind, await self._payload(workflow_id, event), facts.name
 
     async def _first_end(self, workflow_id: WorkflowId, run: int) -> int:
         """Find the end of a run that is not the newest: of those that went on from it, if it did."""
-        seq, limit = run, self._config.page_events
-        while page := await self._store.read(workflow_id, seq, limit=limit):
-            for event in page:
-                if event.kind in CLOSING_KINDS:
-                    return event.seq
-            seq = page[-1].seq + 1
-        return 0
+        seq = await self._first_left(workflow_id, run)
+        while True:
+            head = await self.head(workflow_id)
+            try:
+                events = await read_all(self.store, head, seq, head.next_seq - 1)
+                break
+            except EventsPrunedError:
+                # Removed while it was read: what is left may go on from the same start.
+                if (left := await self._first_left(workflow_id, run)) <= seq:
+                    raise
+                seq = left
+        if goes_below(events):
+            return 0  # that run was abandoned before it ended
+        ends = (event.seq for event in view_of(events).events if event.kind in CLOSING_KINDS)
+        return next(ends, 0)
+
+    async def _first_left(self, workflow_id: WorkflowId, run: int) -> int:
+        """Tell from which seq the end of a run is to be looked for, when its beginning may be removed."""
+        head = await self.head(workflow_id)
+        if run >= head.first_kept_seq:
+            return run
+        noted = await self.store.record(RUNS, workflow_id.encode())
+        # What is kept goes on from that start: nothing between has ended.
+        return head.first_kept_seq if noted is not None and int(noted) <= run else run
 
     def _result_of(self, workflow_id: WorkflowId, kind: EventKind, payload: bytes, name: str) -> Any:
         if kind is EventKind.WORKFLOW_COMPLETED:

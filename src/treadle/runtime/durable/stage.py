@@ -23,6 +23,10 @@ from treadle.kernel import Kernel
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
+BURIAL_SECONDS: Final = 0.02
+"""How often code that hangs on tasks of Trio's is looked at, until they have ended."""
+BURIAL_LOOKS_MAX: Final = 50
+"""How often at most: tasks that do not end when cancelled are left to themselves, and it with them."""
 TURNS_MAX: Final = 64
 """How many turns are taken before others may run: what they append should be on its way to the disk."""
 

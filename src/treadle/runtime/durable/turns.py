@@ -42,6 +42,7 @@ from treadle.runtime.durable import refusing
 from treadle.runtime.durable.instance import AnyOffer, Ask, Decided, Instance, Offer, Phase, StartOffer
 from treadle.runtime.durable.stage import ForeignScopeError, StrayError
 from treadle.runtime.durable.wire import (
+    AWAITING_RESUME,
     HELD,
     REPLIES,
     Answer,
@@ -53,6 +54,8 @@ from treadle.stores import HeadFacts, Record, Taken
 if TYPE_CHECKING:  # turns are the runner's
     from treadle.runtime.durable.runner import Runner
 
+_RESTING: Final = frozenset({Phase.HELD, Phase.STRANGE, Phase.CLOSED})
+"""Phases in which a log is known and no code of it is in memory."""
 _CLOSED: Final = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.TERMINATED})
 
 
@@ -77,7 +80,10 @@ class Turns:
         instance.posted = False
         if self._runner.stopping or instance.flight is not None or instance.paused or instance.crashed:
             return
-        if instance.loaded is not None:
+        if instance.phase in _RESTING and (ask := _reset_in(instance.offers)) is not None:
+            instance.loaded = None  # the log will not end there
+            self._begin_reset(instance, ask)
+        elif instance.loaded is not None:
             self._awaken(instance)
         elif instance.phase is Phase.LIVE:
             self._activate(instance)
@@ -99,6 +105,10 @@ class Turns:
                 if decided.writes:
                     break  # asked about what is durable, which this is not yet
                 offers.pop(0)
+                if offer.what == "reset":
+                    self._runner.carry_out(instance, decided)
+                    self._begin_reset(instance, offer)
+                    return
                 self._answer(instance, offer)
                 if execution.is_spoilt:
                     break
@@ -208,7 +218,7 @@ class Turns:
         phase, runner = instance.phase, self._runner
         if phase is Phase.COLD or (phase is Phase.HELD and _wants_log(instance)):
             runner.load(instance)
-        elif phase in {Phase.NEW, Phase.ABSENT, Phase.CLOSED, Phase.PLAIN}:
+        elif phase in {Phase.NEW, Phase.ABSENT, Phase.CLOSED, Phase.PLAIN, Phase.WHAT_IF}:
             self._begin_or_refuse(instance)
         elif phase in {Phase.HELD, Phase.STRANGE}:
             decided = Decided()
@@ -258,7 +268,7 @@ class Turns:
             return refusing.nobody_there(instance)
         if offer.definition is None:
             return refusing.unknown_code(instance.workflow_id, offer.name)
-        if instance.phase is Phase.PLAIN:
+        if instance.phase in {Phase.PLAIN, Phase.WHAT_IF}:
             return refusing.nobody_there(instance)
         if instance.phase is Phase.CLOSED and offer.policy != "allow_when_closed":
             assert instance.facts is not None  # noqa: S101  # what has ended has facts
@@ -267,7 +277,7 @@ class Turns:
 
     def _begin(self, instance: Instance, offer: StartOffer) -> None:
         runner, now_ns = self._runner, self._wall_time_ns()
-        if instance.phase is not Phase.CLOSED:
+        if instance.phase is Phase.NEW:
             instance.next_seq, instance.digest = 1, root_digest(instance.workflow_id)
         assert offer.definition is not None  # noqa: S101  # the pair of _refusal()
         execution = runner.execution(offer.definition, instance.workflow_id, first_seq=instance.next_seq)
@@ -349,6 +359,12 @@ class Turns:
         if back is not None:
             decided.put += (back,)
 
+    def _begin_reset(self, instance: Instance, ask: Ask) -> None:
+        if ask in instance.offers:
+            instance.offers.remove(ask)
+        self._drop_code(instance)
+        self._runner.resetting.begin(instance, ask)
+
     # -- reading a log again --
 
     def _awaken(self, instance: Instance) -> None:
@@ -376,7 +392,7 @@ class Turns:
         instance.execution, instance.phase = execution, Phase.LIVE
         self._runner.note_drifts(instance, execution)
         decided = Decided()
-        if instance.held:
+        if instance.held or (instance.facts is not None and instance.facts.status == Status.HELD):
             instance.held = ""
             decided.records += (Record(HELD, instance.workflow_id.encode(), None),)
         if cut is not None:
@@ -386,6 +402,7 @@ class Turns:
             # After a crash between two units of a turn they say only that somebody must look.
             decided.facts = HeadFacts(*execution.facts())
         self._take_up(instance, execution)
+        self._runner.elsewhere.watch(instance, execution)
         if decided.writes:
             self._runner.flights.send(instance, decided)
         elif instance.offers:
@@ -426,6 +443,8 @@ class Turns:
         runner, pending = self._runner, execution.activities[seq]
         due_ns = pending.next_due_ns or pending.scheduled_ns
         known = (instance.workflow_id, seq) in runner.attempts.known
+        if instance.facts is not None and instance.facts.details == AWAITING_RESUME:
+            return None  # none was made: it runs for the first time
         if known or not runner.others_crashed or due_ns > runner.since_ns:
             return None
         failure, number = process_lost_failure(), pending.attempts_failed + 1
@@ -517,6 +536,8 @@ class Turns:
                 self._describe_without_code(instance, offer, decided)
             elif type(offer) is StartOffer and _is_taken(instance, kept):
                 self._meet_unrun(instance, offer, decided)
+            elif type(offer) is Ask and offer.what == "reset":
+                kept.append(offer)  # next, when this is written
             elif _cannot_wait(offer):
                 self._refuse(instance, offer, error, decided)
             else:
@@ -533,9 +554,12 @@ class Turns:
                 workflow_id=instance.workflow_id,
                 name=name,
             )
-        reason = instance.held or self._runner.held.get(instance.workflow_id, "")
+        reason, advice = instance.held, "mend the code, then resume it"
+        reason = reason or self._runner.held.get(instance.workflow_id, "")
+        if not reason and instance.facts is not None and instance.facts.details == AWAITING_RESUME:
+            reason, advice = "it is a branch that waits until it is resumed", "resume it"
         return WorkflowHeldError(
-            f"workflow {instance.workflow_id!r} is held: {reason}; mend the code, then resume it",
+            f"workflow {instance.workflow_id!r} is held: {reason}; {advice}",
             workflow_id=instance.workflow_id,
             reason=reason,
         )
@@ -658,6 +682,10 @@ def ended_in(offers: Iterable[AnyOffer]) -> set[int]:
     """
     inputs = [offer.input for offer in offers if type(offer) is Offer]
     return {given.seq for given in inputs if isinstance(given, ActivityDone | AttemptFailed)}
+
+
+def _reset_in(offers: Iterable[AnyOffer]) -> Ask | None:
+    return next((offer for offer in offers if type(offer) is Ask and offer.what == "reset"), None)
 
 
 def _is_terminate(offer: AnyOffer) -> bool:

@@ -38,6 +38,7 @@ from treadle.runtime.durable.wire import (
     AskMessage,
     HeldNote,
     QueryMessage,
+    ResetMessage,
     StartMessage,
     UpdateMessage,
     decode_wire,
@@ -58,9 +59,16 @@ QUIET_SECONDS: Final = 1.0
 LEFT_KEPT_MAX: Final = 1_000
 """How many messages that lack a codec are told of; more of them say nothing new."""
 _ANSWERED_AT_ONCE: Final = frozenset(
-    {MessageKind.UPDATE, MessageKind.QUERY, MessageKind.STACK, MessageKind.RESUME}
+    {
+        MessageKind.UPDATE,
+        MessageKind.QUERY,
+        MessageKind.STACK,
+        MessageKind.RESUME,
+        MessageKind.RESET,
+    }
 )
 """Kinds that are of no use later: who has sent them waits for the answer now."""
+_ASKED: Final = _ANSWERED_AT_ONCE - {MessageKind.UPDATE}
 _NANOSECONDS: Final = 1_000_000_000
 _logger: Final = logging.getLogger("treadle.runtime")
 
@@ -118,7 +126,7 @@ class Watching:
     ) -> tuple[int, WorkflowId]:
         found = 0
         while found < WAKE_UPS_MAX:
-            page = await self._again(self._store.due, until_ns, after=after, limit=PAGE_WORKFLOWS)
+            page = await self.ask_again(self._store.due, until_ns, after=after, limit=PAGE_WORKFLOWS)
             for head in page:
                 assert head.facts is not None  # noqa: S101  # what is due has facts
                 assert head.facts.wake_up_ns is not None  # noqa: S101
@@ -206,7 +214,7 @@ class Watching:
         if kind == MessageKind.UPDATE:
             update = decode_wire(payload, UpdateMessage)
             return Offer(Update(update.id, update.name, bytes(update.args)), message)
-        if kind in {MessageKind.QUERY, MessageKind.STACK, MessageKind.RESUME}:
+        if kind in _ASKED:
             return _ask_of(message, payload)
         given = input_of(kind, payload)
         if isinstance(given, ChildStartMessage):
@@ -266,7 +274,7 @@ class Watching:
                 await self._wait_for_mail()
             scan = self._news or trio.current_time() >= self._look_again
             if self._store.shared:
-                counter = await self._again(self._store.change_counter)
+                counter = await self.ask_again(self._store.change_counter)
                 scan, seen = scan or counter != seen, counter
 
     async def _wait_for_mail(self) -> None:
@@ -281,7 +289,9 @@ class Watching:
     async def _scan_mail(self) -> None:
         after: WorkflowId | None = None
         while True:
-            page = await self._again(self._store.workflows_with_messages, after=after, limit=PAGE_WORKFLOWS)
+            page = await self.ask_again(
+                self._store.workflows_with_messages, after=after, limit=PAGE_WORKFLOWS
+            )
             for workflow_id in page:
                 if self._may_have_news(workflow_id):
                     await self._read_mail(workflow_id)
@@ -309,7 +319,7 @@ class Watching:
             await runner.loading.wait_room()
         self._scanning = True
         try:
-            rows = await self._again(self._store.messages, workflow_id)
+            rows = await self.ask_again(self._store.messages, workflow_id)
         finally:
             self._scanning = False
             gone, self._taken_meanwhile = self._taken_meanwhile, set()
@@ -330,15 +340,18 @@ class Watching:
         """Try those held workflows again whose code is another one now."""
         runner, after = self._runner, None
         while True:
-            page = await self._again(self._store.records, HELD, after=after)
+            page = await self.ask_again(self._store.records, HELD, after=after)
             for record in page:
                 workflow_id = WorkflowId(record.key.decode())
                 note = self._note_of(record, workflow_id)
-                runner.held[workflow_id] = note.reason
-                head = (await self._again(self._store.heads, [workflow_id]))[0]
+                if not note.branch:
+                    runner.held[workflow_id] = note.reason
+                head = (await self.ask_again(self._store.heads, [workflow_id]))[0]
                 name = head.facts.name if head.facts is not None else ""
                 code = runner.code_of(name)
-                if head.facts is None or head.facts.status != Status.HELD or (code and code != note.code):
+                # A branch waits for somebody who resumes it, whatever its code is.
+                is_mended = bool(code) and code != note.code and not note.branch
+                if head.facts is None or head.facts.status != Status.HELD or is_mended:
                     runner.held.pop(workflow_id, None)
                     await runner.loading.wait_room()
                     instance = runner.instance(workflow_id)
@@ -360,15 +373,24 @@ class Watching:
         """Remove answers that nobody has fetched."""
         after: bytes | None = None
         limit_ns = self._kernel.wall_time_ns() - REPLIES_KEPT_SECONDS * _NANOSECONDS
-        while page := await self._again(self._store.records, REPLIES, after=after):
+        while page := await self.ask_again(self._store.records, REPLIES, after=after):
             after = page[-1].key
             old = tuple(Record(REPLIES, row.key, None) for row in page if _is_older(row, limit_ns))
             if old:
                 unit = Unit(records=old, epoch=self._runner.flights.epoch)
                 self._runner.flights.send_alone(unit, lambda _: None)
 
-    async def _again(self, question: Any, *args: Any, **options: Any) -> Any:
-        """Ask the store until it answers; a poisoned one stops the runner."""
+    async def ask_again(self, question: Any, *args: Any, **options: Any) -> Any:
+        """Ask the store until it answers; a poisoned one stops the runner.
+
+        Args:
+            question: a method of the store.
+            *args: handed to it.
+            **options: likewise.
+
+        Returns:
+            The answer.
+        """
         pause = self._runner.config.backoff_initial_seconds
         while True:
             try:
@@ -401,6 +423,9 @@ def _ask_of(message: Message, payload: bytes) -> Ask:
         return Ask("query", name=query.name, args_json=bytes(query.args), message=message)
     if message.kind == MessageKind.STACK:
         return Ask(decode_wire(payload, AskMessage).what, message=message)
+    if message.kind == MessageKind.RESET:
+        decode_wire(payload, ResetMessage)  # refuses what is none
+        return Ask("reset", args_json=payload, message=message)
     return Ask("resume", message=message)
 
 

@@ -21,6 +21,10 @@ from treadle.stores import Message, Record
 IdPolicy: TypeAlias = Literal["reject", "use_existing", "allow_when_closed"]
 """What becomes of a start whose id is taken."""
 
+Reapply: TypeAlias = Literal["signals", "none"]
+"""What comes again of what a reset abandons."""
+
+REAPPLY: Final = ("signals", "none")
 ID_POLICIES: Final = ("reject", "use_existing", "allow_when_closed")
 REPLIES: Final = "treadle:reply"
 """The namespace of answers; key is the message's id."""
@@ -30,6 +34,13 @@ HELD: Final = "treadle:held"
 """The namespace of held workflows; key is the workflow's id."""
 RUNNER: Final = "treadle:runner"
 """The namespace of what one runner leaves to the next."""
+RUNS: Final = "treadle:run"
+"""The namespace of durable workflows whose beginning was removed; a key is the workflow's id, a value the seq
+of the start from which its first kept run goes on: who waits for the result of that start is not lost."""
+WHAT_IF: Final = b"what_if"
+"""The details in the head facts of a branch in which nothing really happens, for as long as it lives."""
+AWAITING_RESUME: Final = b"branch"
+"""The details in the head facts of a branch that is to go on in earnest, until it is resumed."""
 UNDELIVERED: Final = "treadle:undelivered"
 """The namespace of messages that came too late for their workflow; key is made of its id and theirs."""
 
@@ -73,6 +84,13 @@ class ResumeMessage(_Wire, frozen=True):
     """RESUME: try a held workflow again."""
 
 
+class ResetMessage(_Wire, frozen=True):
+    """RESET: go on from an earlier event."""
+
+    at: int
+    reapply: Reapply = "signals"
+
+
 class Answer(_Wire, frozen=True):
     """A record under the message's id: a value, or an error by its name with its facts."""
 
@@ -84,12 +102,13 @@ class Answer(_Wire, frozen=True):
 
 
 class HeldNote(_Wire, frozen=True):
-    """A record under the workflow's id: why it is held."""
+    """A record under the workflow's id: why it is held; a branch that waits to be resumed says its mode."""
 
     at_ns: int
     reason: str
     code: str
     error: str = ""
+    branch: str = ""
 
 
 class BeatNote(_Wire, frozen=True):
@@ -255,12 +274,16 @@ def error_of(answer: Answer) -> TreadleError:
 
 
 __all__ = [
+    "AWAITING_RESUME",
     "HEARTBEATS",
     "HELD",
     "ID_POLICIES",
+    "REAPPLY",
     "REPLIES",
     "RUNNER",
+    "RUNS",
     "UNDELIVERED",
+    "WHAT_IF",
     "Answer",
     "AskMessage",
     "BeatNote",
@@ -268,6 +291,8 @@ __all__ = [
     "HeldNote",
     "IdPolicy",
     "QueryMessage",
+    "Reapply",
+    "ResetMessage",
     "ResumeMessage",
     "StartMessage",
     "UndeliveredNote",

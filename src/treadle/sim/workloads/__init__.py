@@ -15,6 +15,7 @@ from treadle.stores import Store
 
 WORKLOADS: Final = {
     "logs": "treadle.sim.workloads.logs",
+    "lifetimes": "treadle.sim.workloads.lifetimes",
     "workflows": "treadle.sim.workloads.generated",
 }
 """Name -> module with a `Workload()`. Imported when asked for."""

@@ -13,7 +13,7 @@ import attrs
 import trio
 
 from treadle.checkers import Violation, acknowledged_once, chain, gap_free, isolation
-from treadle.errors import AdmissionError, ConflictError, SequenceGapError
+from treadle.errors import AdmissionError, ConflictError, EventsPrunedError, SequenceGapError
 from treadle.events import EventKind, NewEvent, WorkflowEvent, WorkflowId
 from treadle.log import Appended, chain_digest
 from treadle.runtime import Runtime
@@ -74,7 +74,16 @@ def owner_of(event: WorkflowEvent) -> str:
     return event.payload.partition(b"|")[0].decode()
 
 
-def _payload(name: str, mark: str) -> bytes:
+def payload_of(name: str, mark: str) -> bytes:
+    """Word an event's payload.
+
+    Args:
+        name: the log that it is written to.
+        mark: its mark.
+
+    Returns:
+        The payload.
+    """
     return f"{name}|{mark}".encode()
 
 
@@ -100,6 +109,7 @@ class Client:
         self.name = f"c{number}"
         self.told: list[Told] = []
         self.lies: list[Violation] = []
+        self.number = number
         self._world = world
         self._draws: Draws = world.draws(f"client {number}")
         self._process: Process = world.processes[number % len(world.processes)]
@@ -110,7 +120,14 @@ class Client:
         """Make all operations, spread over the plan's duration."""
         plan = self._world.plan
         pause_ns = max(1, plan.duration_seconds * _NANOSECONDS // plan.operations)
-        deeds = (
+        deeds = self.deeds()
+        for _ in range(plan.operations):
+            await self._world.kernel.sleep(self._draws.exponential(pause_ns) / _NANOSECONDS)
+            await self._draws.one_of(deeds)()
+
+    def deeds(self) -> Sequence[Callable[[], Awaitable[None]]]:
+        """Give what this client does, each as often as it is to be drawn."""
+        return (
             self.append,
             self.append,
             self.append_by_key,
@@ -125,9 +142,6 @@ class Client:
             self.repeat,
             self.append_at_wrong_seq,
         )
-        for _ in range(plan.operations):
-            await self._world.kernel.sleep(self._draws.exponential(pause_ns) / _NANOSECONDS)
-            await self._draws.one_of(deeds)()
 
     def _log(self) -> str:
         return f"w{self._draws.below(self._world.plan.workflows)}"
@@ -187,7 +201,7 @@ class Client:
     async def append_by_key(self) -> None:
         """Append one event under a key, again and again until it is answered."""
         name, marks = self._log(), self._new_marks(1)
-        payload, key = _payload(name, marks[0]), marks[0].encode()
+        payload, key = payload_of(name, marks[0]), marks[0].encode()
         await self._until_answered(
             name, marks, lambda runtime: runtime.workflow(name).append("custom", payload, key=key)
         )
@@ -374,14 +388,19 @@ class Client:
         guarded: Sequence[tuple[str, int]] = (),
         readmitted: bool = False,
         at: int | None = None,
+        **lifetimes: Sequence[dict[str, Any]],
     ) -> None:
         recorder, outcome = self._world.recorder, answer.outcome
         if seqs is None:
             told = answer.value.events[0].seq if answer.value is not None and written else None
             seqs = [told] * len(written)
         seen = list(reads)
-        if isinstance(answer.error, AdmissionError):
+        # A transaction that has only listed has no log to name.
+        if isinstance(answer.error, AdmissionError) and answer.error.workflow_id:
             seen.append({"workflow": answer.error.workflow_id, "next_seq": answer.error.next_seq})
+        if isinstance(answer.error, EventsPrunedError):
+            kept = {"workflow": answer.error.workflow_id, "from": answer.error.first_kept_seq}
+            lifetimes["kept"] = [*lifetimes.get("kept", ()), kept]
         end = recorder.now()
         error = type(answer.error).__name__ if answer.error is not None else ""
         recorder.write(
@@ -398,6 +417,7 @@ class Client:
                     {"workflow": name, "marks": marks, "seq": seq}
                     for (name, marks), seq in zip(written, seqs, strict=True)
                 ],
+                **{what: told for what, told in lifetimes.items() if told},
             }
         )
         # Where a call asked to be placed was seen before it began, not by it.
@@ -433,7 +453,7 @@ def _lengths_of(seen: Sequence[dict[str, Any]]) -> list[tuple[str, int]]:
 
 
 def _extend(name: str, marks: Sequence[str], seq: int | None = None) -> Callable[[Runtime], Awaitable[Any]]:
-    events = [NewEvent(EventKind.CUSTOM, _payload(name, mark)) for mark in marks]
+    events = [NewEvent(EventKind.CUSTOM, payload_of(name, mark)) for mark in marks]
     return lambda runtime: runtime.workflow(name).extend(events, seq=seq)
 
 
@@ -466,7 +486,7 @@ async def _append_unit(
     for head, (name, marks) in zip(heads, written, strict=False):
         digest, events, digests = head.digest, [], []
         for place, mark in enumerate(marks):
-            event = WorkflowEvent(head.next_seq + place, 0, EventKind.CUSTOM, _payload(name, mark))
+            event = WorkflowEvent(head.next_seq + place, 0, EventKind.CUSTOM, payload_of(name, mark))
             digest = chain_digest(digest, event)
             events.append(event)
             digests.append(digest)

@@ -2,7 +2,8 @@
 
 From the outside in: `store` (the contract's methods), `opening` (what a file must pass), `writer` (one
 group after the other), `transaction` (how a group is decided), `reading` (every question as one
-statement), `readers`, `checking`, `copying`; below them `schema`, `files`, `wal`, `poison`, `faults`.
+statement), `readers`, `checking`, `copying`, `inspecting`, `diagnosing`, `salvaging`; below
+them `schema`, `files`, `wal`, `poison`, `faults`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,12 @@ from treadle.errors import UsageError
 from treadle.kernel import Kernel
 from treadle.stores.contract import StoreOptions
 from treadle.stores.sqlite.clearing import clear_poison
+from treadle.stores.sqlite.diagnosing import Diagnosis, diagnose
+from treadle.stores.sqlite.files import is_held
+from treadle.stores.sqlite.inspecting import FileFacts, inspect_file, schema_version
 from treadle.stores.sqlite.opening import open_file, open_on_vfs
+from treadle.stores.sqlite.poison import is_poisoned
+from treadle.stores.sqlite.salvaging import Salvaged, salvage
 from treadle.stores.sqlite.schema import SCHEMA_VERSION
 from treadle.stores.sqlite.store import SqliteStore
 from treadle.stores.sqlite.wal import WalReport, scan_wal
@@ -50,9 +56,18 @@ async def open_store(options: StoreOptions, kernel: Kernel, *, vfs: str | None =
 
 __all__ = [
     "SCHEMA_VERSION",
+    "Diagnosis",
+    "FileFacts",
+    "Salvaged",
     "SqliteStore",
     "WalReport",
     "clear_poison",
+    "diagnose",
+    "inspect_file",
+    "is_held",
+    "is_poisoned",
     "open_store",
+    "salvage",
     "scan_wal",
+    "schema_version",
 ]

@@ -27,18 +27,43 @@ WHERE NOT EXISTS (SELECT 1 FROM workflows WHERE key = e.workflow) GROUP BY e.wor
 _NAMES: Final = "SELECT key, CAST(id AS BLOB) FROM workflows"
 _EMPTY: Final = """
 SELECT w.id FROM workflows AS w
-WHERE NOT EXISTS (SELECT 1 FROM events WHERE workflow = w.key) LIMIT ?
+WHERE NOT EXISTS (SELECT 1 FROM events WHERE workflow = w.key)
+AND NOT EXISTS (SELECT 1 FROM beginnings WHERE workflow = w.key) LIMIT ?
 """
 _LOST_HEADS: Final = """
-SELECT h.workflow, w.id, h.first_kept_seq FROM heads AS h LEFT JOIN workflows AS w ON w.key = h.workflow
-WHERE w.key IS NULL OR NOT EXISTS (
-    SELECT 1 FROM events WHERE workflow = h.workflow AND seq = h.first_kept_seq
-) LIMIT ?
+SELECT h.workflow, w.id FROM heads AS h LEFT JOIN workflows AS w ON w.key = h.workflow
+WHERE w.key IS NULL OR NOT EXISTS (SELECT 1 FROM events WHERE workflow = h.workflow) LIMIT ?
 """
 _BELOW_KEPT: Final = """
-SELECT w.id, min(e.seq), h.first_kept_seq FROM heads AS h
-JOIN workflows AS w ON w.key = h.workflow JOIN events AS e ON e.workflow = h.workflow
-WHERE e.seq < h.first_kept_seq GROUP BY w.id LIMIT ?
+SELECT w.id, min(e.seq), b.first_kept_seq FROM beginnings AS b
+JOIN workflows AS w ON w.key = b.workflow JOIN events AS e ON e.workflow = b.workflow
+WHERE e.seq < b.first_kept_seq AND b.reclaimed = 1 GROUP BY w.id LIMIT ?
+"""
+_LOST_BEGINNINGS: Final = """
+SELECT b.workflow FROM beginnings AS b WHERE NOT EXISTS (SELECT 1 FROM workflows WHERE key = b.workflow)
+UNION
+SELECT r.workflow FROM ranges AS r WHERE NOT EXISTS (
+    SELECT 1 FROM beginnings WHERE workflow = r.workflow AND shared_seq >= r.to_seq
+) LIMIT ?
+"""
+# Every seq of what a branch shares has a row in the log it is said to lie in, and the next range goes on.
+_LOST_RANGES: Final = """
+SELECT w.id, r.from_seq FROM ranges AS r JOIN workflows AS w ON w.key = r.workflow
+WHERE r.from_seq > r.to_seq OR r.to_seq - r.from_seq + 1 != (
+    SELECT count(*) FROM events WHERE workflow = r.source AND seq BETWEEN r.from_seq AND r.to_seq
+) OR r.from_seq != coalesce(
+    (SELECT max(to_seq) + 1 FROM ranges WHERE workflow = r.workflow AND to_seq < r.to_seq),
+    (SELECT first_kept_seq FROM beginnings WHERE workflow = r.workflow)
+) LIMIT ?
+"""
+_BEGINNINGS: Final = """
+SELECT w.id, b.first_kept_seq, b.checksum,
+    b.workflow, b.first_kept_seq, b.digest_before, b.shared_seq, b.hidden
+FROM beginnings AS b LEFT JOIN workflows AS w ON w.key = b.workflow
+"""
+_RANGES: Final = """
+SELECT w.id, r.from_seq, r.checksum, r.workflow, r.to_seq, r.from_seq, r.source
+FROM ranges AS r LEFT JOIN workflows AS w ON w.key = r.workflow
 """
 _KEYS: Final = """
 SELECT w.id, e.seq FROM events AS e NOT INDEXED LEFT JOIN workflows AS w ON w.key = e.workflow
@@ -62,6 +87,13 @@ UNION ALL
 SELECT 'mailbox', (SELECT max(arrival) FROM mailbox),
     (SELECT seq FROM sqlite_sequence WHERE name = 'mailbox')
 """
+_SUMMED: Final = (
+    ("head facts", _FACTS),
+    ("beginning", _BEGINNINGS),
+    ("shared range", _RANGES),
+    ("message", _MESSAGES),
+    ("record", _RECORDS),
+)
 _SETTINGS: Final = "SELECT name, value FROM settings"
 
 
@@ -125,9 +157,13 @@ def _check_events(connection: apsw.Connection) -> Iterator[Damage]:
 
 
 def _check_heads(connection: apsw.Connection) -> Iterator[Damage]:
-    for key, name, seq in connection.execute(_LOST_HEADS, (_PROBLEMS_MAX,)):
-        what = "has no name" if name is None else f"has no event at its first kept seq {seq}"
-        yield Damage(f"a head is kept for workflow number {key}, which {what}", name, seq)
+    for key, name in connection.execute(_LOST_HEADS, (_PROBLEMS_MAX,)):
+        what = "has no name" if name is None else "has no events"
+        yield Damage(f"a head is kept for workflow number {key}, which {what}", name, 1)
+    for (key,) in connection.execute(_LOST_BEGINNINGS, (_PROBLEMS_MAX,)):
+        yield Damage(f"a beginning is kept for workflow number {key}, which does not fit any log")
+    for name, seq in connection.execute(_LOST_RANGES, (_PROBLEMS_MAX,)):
+        yield Damage("events that the branch shares are not where it says", name, seq)
     for name, seq, first_kept_seq in connection.execute(_BELOW_KEPT, (_PROBLEMS_MAX,)):
         yield Damage(f"an event lies below the first kept seq {first_kept_seq}", name, seq)
 
@@ -138,7 +174,7 @@ def _check_keys(connection: apsw.Connection) -> Iterator[Damage]:
 
 
 def _check_sums(connection: apsw.Connection) -> Iterator[Damage]:
-    for what, statement in (("head facts", _FACTS), ("message", _MESSAGES), ("record", _RECORDS)):
+    for what, statement in _SUMMED:
         for name, seq, stored, *fields in connection.execute(statement):
             if stored != checksum(*fields):
                 shown = ", ".join(repr(field)[:40] for field in fields[:2])

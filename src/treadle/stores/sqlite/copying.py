@@ -40,27 +40,11 @@ def copy_to(connection: apsw.Connection, path: str, source: str) -> None:
         StoreUnavailableError: the copy cannot be written there.
     """
     path = os.path.realpath(path)
-    if os.path.lexists(path):
-        raise UsageError(f"{path}: there is something already; a backup overwrites nothing, give a new path")
-    if os.path.lexists(log := path + WAL_SUFFIX):
-        raise UsageError(
-            f"{path}: the log of another store lies there, {log}; move it away, or give a new path"
-        )
+    check_target(path)
     draft = f"{path}.new-{secrets.token_hex(4)}"
     try:
         _vacuum_into(connection, draft)
-        descriptor = os.open(draft, os.O_RDWR)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            raise UsageError(f"{path}: somebody has just made it; give a new path") from None
-        except OSError:
-            # A file system without links.
-            os.rename(draft, path)
+        publish(draft, path)
     except OSError as error:
         raise StoreUnavailableError(f"{path}: cannot be written: {error.strerror}") from error
     except apsw.Error as error:
@@ -71,3 +55,45 @@ def copy_to(connection: apsw.Connection, path: str, source: str) -> None:
         with suppress(OSError):
             os.unlink(draft)
     sync_directory(os.path.dirname(path))
+
+
+def check_target(path: str) -> None:
+    """See that nothing lies where a new store is to be.
+
+    Args:
+        path: links resolved.
+
+    Raises:
+        UsageError: the file exists, or the log of one that is gone.
+    """
+    if os.path.lexists(path):
+        raise UsageError(f"{path}: there is something already; this overwrites nothing, give a new path")
+    if os.path.lexists(log := path + WAL_SUFFIX):
+        raise UsageError(
+            f"{path}: the log of another store lies there, {log}; move it away, or give a new path"
+        )
+
+
+def publish(draft: str, path: str) -> None:
+    """Make a finished file durable and give it its name.
+
+    Args:
+        draft: the file; the caller removes the name.
+        path: where it is to be.
+
+    Raises:
+        UsageError: somebody has just made something there.
+        OSError: it cannot be synced or named.
+    """
+    descriptor = os.open(draft, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        raise UsageError(f"{path}: somebody has just made it; give a new path") from None
+    except OSError:
+        # A file system without links.
+        os.rename(draft, path)

@@ -119,7 +119,7 @@ def create_file(path: str) -> None:
     directory = os.path.dirname(path)
     if not os.path.isdir(directory):
         raise StoreUnavailableError(f"{path}: there is no directory {directory}; make it first")
-    if _size_bytes(path + WAL_SUFFIX) and not os.path.lexists(path):
+    if size_bytes(path + WAL_SUFFIX) and not os.path.lexists(path):
         # SQLite would play it into the new file.
         raise StoreUnavailableError(
             f"{path}: a write-ahead log of another store lies there: {path}{WAL_SUFFIX}; move it away, or put"
@@ -219,11 +219,11 @@ def check_content(path: str) -> None:
     if identity is None or is_open_here(identity):
         return
     # Asked before the first page is read: another process may make the file's first log meanwhile.
-    wal_is_empty = not _size_bytes(path + WAL_SUFFIX)
+    wal_is_empty = not size_bytes(path + WAL_SUFFIX)
     try:
         with open(path, "rb") as file:
             header = file.read(_HEADER_SIZE_BYTES)
-            size_bytes = os.fstat(file.fileno()).st_size
+            there_bytes = os.fstat(file.fileno()).st_size
     except OSError as error:
         raise StoreUnavailableError(f"{path}: cannot be read: {error.strerror}; check its rights") from error
     told = _parse_header(header, path)
@@ -235,10 +235,10 @@ def check_content(path: str) -> None:
             f" file, a backup, never had one; move that log and {path}{SHARED_MEMORY_SUFFIX} away"
         )
     # A WAL may hold the missing pages: a checkpoint that was cut off leaves a short file and a whole WAL.
-    if wal_is_empty and size_bytes < told.pages * told.page_size_bytes:
+    if wal_is_empty and there_bytes < told.pages * told.page_size_bytes:
         raise CorruptStoreError(
             f"{path}: cut short: its header promises {told.pages * told.page_size_bytes} bytes,"
-            f" there are {size_bytes}; {RESTORE}"
+            f" there are {there_bytes}; {RESTORE}"
         )
 
 
@@ -276,7 +276,7 @@ def check_wal(path: str) -> None:
         CorruptStoreError: a bad frame with a whole later commit behind it, or a bad header with one that
             the store's file lacks.
     """
-    if not _size_bytes(path + WAL_SUFFIX) or is_held(path):
+    if not size_bytes(path + WAL_SUFFIX) or is_held(path):
         return
     complaints = set()
     # Twice, should the first find something: a process that opened the file meanwhile may have begun the
@@ -403,11 +403,42 @@ def _is_locked(descriptor: int, byte: int) -> bool:
     return bool(struct.unpack(layout, answer)[place] != fcntl.F_UNLCK)
 
 
-def _size_bytes(path: str) -> int:
+def size_bytes(path: str) -> int:
+    """Tell how large a file is; 0 when there is none.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Its size.
+    """
     try:
         return os.stat(path).st_size
     except OSError:
         return 0
+
+
+def is_locked_in_memory(path: str, byte: int) -> bool:
+    """Tell whether another process holds a lock on a byte of a store's shared memory.
+
+    Args:
+        path: the store's file, not open in this process unless the registry says so.
+        byte: which lock.
+
+    Returns:
+        Whether somebody does; False also when this process has the store open and must not look.
+    """
+    identity = identity_of(path)
+    if identity is not None and is_open_here(identity):
+        return False
+    try:
+        descriptor = os.open(path + SHARED_MEMORY_SUFFIX, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        return _is_locked(descriptor, byte)
+    finally:
+        os.close(descriptor)
 
 
 def size_on_disk(path: str) -> int | None:
@@ -421,7 +452,7 @@ def size_on_disk(path: str) -> int | None:
     """
     if not os.path.exists(path):
         return None
-    return _size_bytes(path) + _size_bytes(path + WAL_SUFFIX)
+    return size_bytes(path) + size_bytes(path + WAL_SUFFIX)
 
 
 class Guard:

@@ -53,6 +53,18 @@ def remove_marker(path: str | os.PathLike[str]) -> bool:
     return True
 
 
+def is_poisoned(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a marker keeps a store shut.
+
+    Args:
+        path: the store's file.
+
+    Returns:
+        Whether there is one.
+    """
+    return os.path.lexists(marker_path(os.path.realpath(path)))
+
+
 def sync_directory(path: str) -> None:
     """Make names made or removed in a directory durable, where the system can.
 

@@ -16,9 +16,10 @@ from typing import Any, Final, overload
 
 import apsw
 
-from treadle.errors import CorruptStoreError, EventsPrunedError
+from treadle.errors import CorruptStoreError
 from treadle.events import TIMESTAMP_MAX, TIMESTAMP_MIN, WorkflowEvent, WorkflowId, events_from_rows
 from treadle.log import root_digest
+from treadle.stores.births import pruned
 from treadle.stores.contract import (
     AuditRow,
     FeedEvent,
@@ -28,17 +29,24 @@ from treadle.stores.contract import (
     Message,
     Record,
 )
+from treadle.stores.sqlite import extents
 from treadle.stores.sqlite.faults import RESTORE
 
 INTEGER_MAX: Final = 2**63 - 1
 
-_KEY_OF: Final = "(SELECT key FROM workflows WHERE id = ?)"
+# None for a log whose rows are not simply all its own: then the statement finds nothing, and the log is
+# looked up. Every other log, which is most of them, is read in one statement, and so of one instant.
+_PLAIN_KEY_OF: Final = """(
+    SELECT key FROM workflows AS w
+    WHERE id = ? AND NOT EXISTS (SELECT 1 FROM beginnings WHERE workflow = w.key)
+)"""
 _HEADS: Final = """
-SELECT wanted.value, w.key, e.seq, e.digest, h.first_kept_seq, h.digest_before,
+SELECT wanted.value, w.key, e.seq, e.digest, b.first_kept_seq, b.digest_before, b.shared_seq,
     h.status, h.run_start_seq, h.wake_up_ns, h.name, h.details
 FROM json_each(?) AS wanted
 LEFT JOIN workflows AS w ON w.id = wanted.value
 LEFT JOIN heads AS h ON h.workflow = w.key
+LEFT JOIN beginnings AS b ON b.workflow = w.key
 LEFT JOIN events AS e ON e.position = (
     SELECT position FROM events WHERE workflow = w.key AND position <= ? ORDER BY seq DESC LIMIT 1
 )
@@ -46,25 +54,43 @@ ORDER BY wanted.key
 """
 _READ: Final = f"""
 SELECT seq, timestamp, kind, payload FROM events
-WHERE workflow = {_KEY_OF} AND seq >= ? AND seq <= ? AND position <= ? ORDER BY seq LIMIT ?
+WHERE workflow = {_PLAIN_KEY_OF} AND seq >= ? AND seq <= ? AND position <= ? ORDER BY seq LIMIT ?
+"""
+_READ_PART: Final = """
+SELECT seq, timestamp, kind, payload FROM events
+WHERE workflow = ? AND seq >= ? AND seq <= ? AND position <= ? ORDER BY seq LIMIT ?
 """
 _BETWEEN: Final = f"""
 SELECT seq, timestamp, kind, payload FROM events
-WHERE workflow = {_KEY_OF} AND seq > ? AND timestamp >= ? AND timestamp <= ? AND position <= ?
+WHERE workflow = {_PLAIN_KEY_OF} AND seq > ? AND timestamp >= ? AND timestamp <= ? AND position <= ?
+ORDER BY seq LIMIT ?
+"""
+_BETWEEN_PART: Final = """
+SELECT seq, timestamp, kind, payload FROM events
+WHERE workflow = ? AND seq >= ? AND seq <= ? AND timestamp >= ? AND timestamp <= ? AND position <= ?
 ORDER BY seq LIMIT ?
 """
 _FIND_KEY: Final = f"""
-SELECT seq, timestamp, kind, payload FROM events WHERE workflow = {_KEY_OF} AND key = ? AND position <= ?
+SELECT seq, timestamp, kind, payload FROM events
+WHERE workflow = {_PLAIN_KEY_OF} AND key = ? AND position <= ?
 """
-_FIRST_KEPT: Final = f"SELECT first_kept_seq FROM heads WHERE workflow = {_KEY_OF}"
+_FIND_KEY_PART: Final = """
+SELECT seq, timestamp, kind, payload FROM events
+WHERE workflow = ? AND key = ? AND seq >= ? AND seq <= ? AND position <= ?
+"""
 _FEED: Final = """
 SELECT e.position, w.id, e.seq, e.timestamp, e.kind, e.payload
 FROM events AS e JOIN workflows AS w ON w.key = e.workflow
 WHERE e.position > ? AND e.position <= ? ORDER BY e.position LIMIT ?
 """
+_FEED_SHOWN: Final = _FEED.replace(" ORDER", f" AND {extents.SHOWN_IN_FEED} ORDER")
 _AUDIT: Final = f"""
 SELECT position, seq, timestamp, kind, payload, digest, key FROM events
-WHERE workflow = {_KEY_OF} AND seq > ? AND position <= ? ORDER BY seq LIMIT ?
+WHERE workflow = {_PLAIN_KEY_OF} AND seq > ? AND position <= ? ORDER BY seq LIMIT ?
+"""
+_AUDIT_PART: Final = """
+SELECT position, seq, timestamp, kind, payload, digest, key FROM events
+WHERE workflow = ? AND seq >= ? AND seq <= ? AND position <= ? ORDER BY seq LIMIT ?
 """
 # The range on the time alone is what the index serves; the ids of one time are told apart afterwards.
 _DUE: Final = """
@@ -82,7 +108,9 @@ SELECT DISTINCT workflow_id FROM mailbox WHERE taken = 0 AND workflow_id > ? ORD
 _RECORDS: Final = """
 SELECT namespace, key, value FROM records WHERE namespace = ? AND key > ? ORDER BY key LIMIT ?
 """
-_COUNTS: Final = "SELECT count(*), coalesce(max(position), 0) FROM events WHERE position <= ?"
+_COUNTS: Final = "SELECT count(*) FROM events WHERE position <= ?"
+# Not the newest row's: that one may have been removed, and its position is never used again.
+_POSITION: Final = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)"
 _HAS_EVENTS: Final = "EXISTS (SELECT 1 FROM events WHERE workflow = w.key AND position <= ?)"
 
 
@@ -106,13 +134,19 @@ def heads(
 
 def _head(workflow_id: WorkflowId, row: tuple[Any, ...]) -> tuple[Head, int | None]:
     # The caller's own id, not the row's: heads outlive their question, and a million copies of names cost.
-    _, key, seq, digest, first_kept_seq, digest_before, *facts = row
+    _, key, seq, digest, first_kept_seq, digest_before, shared_seq, *facts = row
     root = root_digest(workflow_id)
+    told = None if facts[0] is None else HeadFacts(*facts)
+    if first_kept_seq is not None:
+        if seq is None or seq < first_kept_seq:
+            # Deleted: whatever rows lie there yet are some branch's, or nobody's.
+            seq, digest = first_kept_seq - 1, digest_before
+        return Head(
+            workflow_id, seq + 1, digest, first_kept_seq, digest_before, told, shared_seq=shared_seq
+        ), key
     if seq is None:
         return Head(workflow_id, 1, root, 1, root), key
-    told = None if facts[0] is None else HeadFacts(*facts)
-    head = Head(workflow_id, seq + 1, digest, first_kept_seq or 1, digest_before or root, told)
-    return head, key
+    return Head(workflow_id, seq + 1, digest, 1, root, told), key
 
 
 def stretch(
@@ -130,8 +164,28 @@ def stretch(
     Returns:
         The events, in order.
     """
-    rows = connection.execute(_READ, (workflow_id, from_seq, to_seq, cut, -1))
+    rows = _rows(connection, workflow_id, from_seq, to_seq, to_seq - from_seq + 1, cut)
     return _events(rows, workflow_id, from_seq)
+
+
+def _rows(
+    connection: apsw.Connection, workflow_id: WorkflowId, first: int, last: int, limit: int, cut: int
+) -> list[tuple[Any, ...]]:
+    """Read rows of a log, wherever they lie; the caller sees to it that all is of one instant."""
+    rows: list[tuple[Any, ...]] = connection.execute(_READ, (workflow_id, first, last, cut, limit)).fetchall()
+    if not rows and (found := extents.extent(connection, workflow_id)):
+        return _rows_of(connection, found, first, last, limit, cut)
+    return rows
+
+
+def _rows_of(
+    connection: apsw.Connection, found: extents.Extent, first: int, last: int, limit: int, cut: int
+) -> list[tuple[Any, ...]]:
+    rows: list[tuple[Any, ...]] = []
+    for source, begin, end in found.stretches(first, last):
+        if len(rows) < limit:
+            rows += connection.execute(_READ_PART, (source, begin, end, cut, limit - len(rows)))
+    return rows
 
 
 def read(
@@ -161,28 +215,23 @@ def read(
     """
     last = INTEGER_MAX if to_seq is None else min(to_seq, INTEGER_MAX)
     first = max(1, min(from_seq, INTEGER_MAX))
-    rows = connection.execute(_READ, (workflow_id, first, last, cut, limit))
-    events = _events(rows, workflow_id, None)
-    if not events or events[0].seq != first:
-        _check_kept(connection, workflow_id, first, cut)
-        if events:
-            raise _missing(workflow_id, first)
-    return events
+    events = _events(connection.execute(_READ, (workflow_id, first, last, cut, limit)), workflow_id, None)
+    if events and events[0].seq == first:
+        return events
+    with _one_instant(connection):
+        events = _events(_rows(connection, workflow_id, first, last, limit, cut), workflow_id, None)
+        if not events or events[0].seq != first:
+            _check_kept(connection, workflow_id, first, cut)
+            if events:
+                raise missing(workflow_id, first)
+        return events
 
 
 def _check_kept(connection: apsw.Connection, workflow_id: WorkflowId, from_seq: int, cut: int) -> None:
     # Asked only when the page does not begin where it should: an unpruned log pays nothing.
-    first_kept_seq = connection.execute(_FIRST_KEPT, (workflow_id,)).get or 1
-    if from_seq >= first_kept_seq:
-        return
     [(head, _)] = heads(connection, [workflow_id], cut)
-    raise EventsPrunedError(
-        f"workflow {workflow_id!r}: seq {from_seq} lies below the first kept seq {first_kept_seq}; retention"
-        f" has removed it: read from {first_kept_seq}",
-        workflow_id=workflow_id,
-        next_seq=head.next_seq,
-        first_kept_seq=first_kept_seq,
-    )
+    if from_seq < head.first_kept_seq:
+        raise pruned(head, from_seq)
 
 
 class RowEvents(Sequence[WorkflowEvent]):
@@ -260,6 +309,13 @@ def read_many(
     Raises:
         CorruptStoreError: a row is no event, or one is missing.
     """
+    with _one_instant(connection):
+        return _pages(connection, workflow_ids, events_max, cut)
+
+
+def _pages(
+    connection: apsw.Connection, workflow_ids: Sequence[WorkflowId], events_max: int, cut: int
+) -> list[LogPage]:
     execute = connection.cursor().execute
     pages: list[LogPage] = []
     room = events_max
@@ -269,6 +325,8 @@ def read_many(
         most = max(room, 1)
         # One more than there is room for tells whether the page is the log's last.
         rows = execute(_READ, (workflow_id, 1, INTEGER_MAX, cut, most + 1)).fetchall()
+        if not rows and (found := extents.extent(connection, workflow_id)):
+            rows = _rows_of(connection, found, 1, INTEGER_MAX, most + 1, cut)
         complete = len(rows) <= most
         if not complete:
             rows.pop()
@@ -308,10 +366,35 @@ def between(
         return []
     bounds = (max(since, TIMESTAMP_MIN), min(last, TIMESTAMP_MAX))
     after = min(after_seq, INTEGER_MAX)
-    rows = connection.execute(_BETWEEN, (workflow_id, after, *bounds, cut, limit))
+    rows: list[tuple[Any, ...]] = connection.execute(
+        _BETWEEN, (workflow_id, after, *bounds, cut, limit)
+    ).fetchall()
+    if not rows:
+        with _one_instant(connection):
+            rows = _rows_between(connection, workflow_id, after, bounds, limit, cut)
     events = _decoded(rows, workflow_id)
     _check_rising((event.seq for event in events), after, f"the seqs of workflow {workflow_id!r}")
     return events
+
+
+def _rows_between(
+    connection: apsw.Connection,
+    workflow_id: WorkflowId,
+    after: int,
+    bounds: tuple[int, int],
+    limit: int,
+    cut: int,
+) -> list[tuple[Any, ...]]:
+    """Read rows of a log whose rows are not all its own; none of any other."""
+    rows: list[tuple[Any, ...]] = []
+    found = extents.extent(connection, workflow_id)
+    for source, begin, end in (
+        () if found is None else found.stretches(min(after, INTEGER_MAX - 1) + 1, INTEGER_MAX)
+    ):
+        if len(rows) < limit:
+            part = (source, begin, end, *bounds, cut, limit - len(rows))
+            rows += connection.execute(_BETWEEN_PART, part)
+    return rows
 
 
 def find_key(
@@ -328,11 +411,27 @@ def find_key(
     Returns:
         The event, or None.
     """
-    found = _decoded(connection.execute(_FIND_KEY, (workflow_id, key, cut)), workflow_id)
+    rows: list[tuple[Any, ...]] = connection.execute(_FIND_KEY, (workflow_id, key, cut)).fetchall()
+    if not rows and (there := extents.extent(connection, workflow_id)):
+        rows = [
+            row
+            for source, begin, end in there.stretches(1, INTEGER_MAX)
+            for row in connection.execute(_FIND_KEY_PART, (source, key, begin, end, cut))
+        ]
+    found = _decoded(rows, workflow_id)
     return found[0] if found else None
 
 
-def _missing(workflow_id: WorkflowId, seq: int) -> CorruptStoreError:
+def missing(workflow_id: WorkflowId, seq: int) -> CorruptStoreError:
+    """Word that an event is not where it must be.
+
+    Args:
+        workflow_id: the log.
+        seq: which event.
+
+    Returns:
+        The error.
+    """
     return CorruptStoreError(
         f"workflow {workflow_id!r}: the event with seq {seq} is missing from the store;"
         f" run treadle log verify, and {RESTORE}",
@@ -350,8 +449,8 @@ def _events(
         return events
     first = events[0].seq if first_seq is None else first_seq
     if events[0].seq != first or events[-1].seq - first + 1 != len(events):
-        missing = next(seq for seq, event in enumerate(events, first) if event.seq != seq)
-        raise _missing(workflow_id, missing)
+        lost = next(seq for seq, event in enumerate(events, first) if event.seq != seq)
+        raise missing(workflow_id, lost)
     return events
 
 
@@ -371,7 +470,13 @@ def _no_event(workflow_id: WorkflowId, row: tuple[Any, ...]) -> CorruptStoreErro
 
 
 def list_workflows(
-    connection: apsw.Connection, prefix: str, after: str | None, status: int | None, limit: int, cut: int
+    connection: apsw.Connection,
+    prefix: str,
+    after: str | None,
+    status: int | None,
+    hidden: bool,  # noqa: FBT001 - the bindings of one statement, in its order
+    limit: int,
+    cut: int,
 ) -> list[WorkflowId]:
     """List workflows; see `Store.list_workflows`.
 
@@ -380,6 +485,7 @@ def list_workflows(
         prefix: only ids that begin so.
         after: continue after this id.
         status: only those with this status, or None.
+        hidden: hidden ones as well.
         limit: the most ids.
         cut: the highest position to show.
 
@@ -390,15 +496,25 @@ def list_workflows(
         CorruptStoreError: they are not in their order.
     """
     where, bindings = _in_range(prefix, after)
+    shown, shows = _shown_in_lists(connection, hidden, cut)
     if status is None:
-        query = f"SELECT id FROM workflows AS w WHERE {where} AND {_HAS_EVENTS} ORDER BY id LIMIT ?"
+        query = f"SELECT id FROM workflows AS w WHERE {where} AND {shown} ORDER BY id LIMIT ?"
     else:
         query = (
             "SELECT id FROM heads AS h JOIN workflows AS w ON w.key = h.workflow"
-            f" WHERE {where} AND h.status = ? AND {_HAS_EVENTS} ORDER BY id LIMIT ?"
+            f" WHERE {where} AND h.status = ? AND {shown} ORDER BY id LIMIT ?"
         )
         bindings.append(status)
-    return _names_of(connection.execute(query, (*bindings, cut, limit)), after, "the workflows' names")
+    return _names_of(connection.execute(query, (*bindings, *shows, limit)), after, "the workflows' names")
+
+
+def _shown_in_lists(
+    connection: apsw.Connection,
+    hidden: bool,  # noqa: FBT001 - as above
+    cut: int,
+) -> tuple[str, tuple[object, ...]]:
+    # Asked in a statement of its own: a list may as well be of the instant before.
+    return (extents.SHOWN_IN_LISTS, (cut, hidden)) if extents.are_used(connection) else (_HAS_EVENTS, (cut,))
 
 
 def _check_rising(found: Iterable[Any], after: Any, what: str) -> None:
@@ -427,12 +543,18 @@ def _names_of(rows: Iterable[tuple[Any, ...]], after: str | None, what: str) -> 
     return names
 
 
-def count_workflows(connection: apsw.Connection, prefix: str, cut: int) -> int:
+def count_workflows(
+    connection: apsw.Connection,
+    prefix: str,
+    hidden: bool,  # noqa: FBT001 - as above
+    cut: int,
+) -> int:
     """Count workflows; see `Store.count_workflows`.
 
     Args:
         connection: through which to read.
         prefix: only ids that begin so.
+        hidden: hidden ones as well.
         cut: the highest position to show.
 
     Returns:
@@ -440,8 +562,9 @@ def count_workflows(connection: apsw.Connection, prefix: str, cut: int) -> int:
     """
     where, bindings = _in_range(prefix, None)
     query = f"SELECT count(*) FROM workflows AS w WHERE {where}"
-    if cut != INTEGER_MAX:
-        query, bindings = f"{query} AND {_HAS_EVENTS}", [*bindings, cut]
+    shown, shows = _shown_in_lists(connection, hidden, cut)
+    if cut != INTEGER_MAX or len(shows) > 1:
+        query, bindings = f"{query} AND {shown}", [*bindings, *shows]
     return int(connection.execute(query, bindings).get)
 
 
@@ -526,12 +649,19 @@ def _one_instant(connection: apsw.Connection) -> Iterator[None]:
         connection.execute("COMMIT")
 
 
-def feed(connection: apsw.Connection, after_position: int, limit: int, cut: int) -> list[FeedEvent]:
+def feed(
+    connection: apsw.Connection,
+    after_position: int,
+    hidden: bool,  # noqa: FBT001 - as above
+    limit: int,
+    cut: int,
+) -> list[FeedEvent]:
     """Read in commit order; see `Store.feed`.
 
     Args:
         connection: through which to read.
         after_position: continue after this position.
+        hidden: events of hidden logs as well.
         limit: the most events.
         cut: the highest position to show.
 
@@ -542,7 +672,13 @@ def feed(connection: apsw.Connection, after_position: int, limit: int, cut: int)
         CorruptStoreError: a row is no event, or they are not in their order.
     """
     found: list[FeedEvent] = []
-    for position, name, *row in connection.execute(_FEED, (min(after_position, INTEGER_MAX), cut, limit)):
+    bounds = (min(after_position, INTEGER_MAX), cut)
+    with _one_instant(connection):
+        special = extents.are_used(connection)
+        rows: list[tuple[Any, ...]] = connection.execute(
+            *((_FEED_SHOWN, (*bounds, hidden, limit)) if special else (_FEED, (*bounds, limit)))
+        ).fetchall()
+    for position, name, *row in rows:
         [event] = _decoded((tuple(row),), name)
         found.append(FeedEvent(position, name, event))
     _check_rising((told.position for told in found), after_position, "the positions")
@@ -564,8 +700,65 @@ def audit(
     Returns:
         The rows.
     """
-    rows = connection.execute(_AUDIT, (workflow_id, min(after_seq, INTEGER_MAX), cut, limit))
+    after = min(after_seq, INTEGER_MAX - 1)
+    rows: list[tuple[Any, ...]] = connection.execute(_AUDIT, (workflow_id, after, cut, limit)).fetchall()
+    if not rows:
+        with _one_instant(connection):
+            rows = raw_rows(connection, workflow_id, after_seq, limit, cut)
     return [AuditRow(*row) for row in rows]
+
+
+def raw_rows(
+    connection: apsw.Connection, workflow_id: WorkflowId, after_seq: int, limit: int, cut: int
+) -> list[tuple[Any, ...]]:
+    """Read raw rows inside a transaction; see `Store.audit`.
+
+    Args:
+        connection: inside a transaction.
+        workflow_id: the log.
+        after_seq: continue after this seq.
+        limit: the most rows.
+        cut: the highest position to show.
+
+    Returns:
+        The rows, in the order of the fields of an `AuditRow`.
+    """
+    after = min(after_seq, INTEGER_MAX - 1)
+    rows: list[tuple[Any, ...]] = connection.execute(_AUDIT, (workflow_id, after, cut, limit)).fetchall()
+    found = None if rows else extents.extent(connection, workflow_id)
+    for source, begin, end in () if found is None else found.stretches(after + 1, INTEGER_MAX):
+        if len(rows) < limit:
+            rows += connection.execute(_AUDIT_PART, (source, begin, end, cut, limit - len(rows)))
+    return rows
+
+
+def digest_at(connection: apsw.Connection, workflow_id: WorkflowId, seq: int) -> bytes | None:
+    """Tell the digest of an event that a log keeps.
+
+    Args:
+        connection: inside a transaction.
+        workflow_id: the log.
+        seq: which event.
+
+    Returns:
+        The digest, or None when the log has no such event.
+    """
+    found = extents.extent(connection, workflow_id)
+    rows: list[tuple[Any, ...]] = []
+    if found is None:
+        rows += connection.execute(_AUDIT, (workflow_id, seq - 1, INTEGER_MAX, 1))
+    else:
+        for source, begin, end in found.stretches(seq, seq):
+            rows += connection.execute(_AUDIT_PART, (source, begin, end, INTEGER_MAX, 1))
+    row = AuditRow(*rows[0]) if rows else None
+    return row.digest if row is not None and row.seq == seq else None
+
+
+def branches_of(
+    connection: apsw.Connection, workflow_id: WorkflowId, after: str | None, limit: int
+) -> list[WorkflowId]:
+    """List the logs that share events of one; see `Store.branches_of`."""
+    return list(extents.sharers(connection, workflow_id, INTEGER_MAX, after or "", limit))
 
 
 def messages(connection: apsw.Connection, workflow_id: WorkflowId, limit: int) -> list[Message]:
@@ -603,8 +796,13 @@ def epoch(connection: apsw.Connection) -> int:
 
 
 def position(connection: apsw.Connection) -> int:
-    """Tell the position of the newest event, 0 for none."""
-    return int(connection.execute("SELECT coalesce(max(position), 0) FROM events").get)
+    """Tell the highest position that was ever given to an event, 0 for none."""
+    return int(connection.execute(_POSITION).get)
+
+
+def position_shown(connection: apsw.Connection, cut: int) -> int:
+    """Tell the highest position that may be shown; see `Store.position`."""
+    return min(position(connection), cut)
 
 
 def counts(connection: apsw.Connection, cut: int) -> tuple[int, int, int]:
@@ -618,5 +816,7 @@ def counts(connection: apsw.Connection, cut: int) -> tuple[int, int, int]:
         Workflows, events, position: as they were at one instant.
     """
     with _one_instant(connection):
-        row: tuple[Any, ...] = connection.execute(_COUNTS, (cut,)).fetchall()[0]
-        return count_workflows(connection, "", cut), row[0], row[1]
+        events = connection.execute(_COUNTS, (cut,)).get
+        gone = connection.execute(extents.CUT_EVENTS, (cut,)).get if extents.are_used(connection) else 0
+        workflows = count_workflows(connection, "", True, cut)
+        return workflows, events - gone, position_shown(connection, cut)

@@ -4,8 +4,12 @@ Events lie in one table in commit order, so that an append touches the end of th
 page for each log; `events_by_log` finds a log's rows in order and holds the promise that no seq is there
 twice. There is no index on event time: it would cost a random page for every append, to serve queries
 that can as well scan one workflow's rows. A log's head is derived from its newest row; the `heads` table
-has a row only for logs whose writer handed over facts or whose beginning was pruned, because a row
+has a row only for logs whose writer handed over facts, because a row
 updated with every append would double the bytes written.
+
+A log that began as a branch or in the middle, or that has lost its beginning, has a row in `beginnings`;
+`ranges` names for each stretch that a branch shares the log in whose rows it lies, ancestors of ancestors
+included, so that no read follows a chain. Stores without such logs pay one look at an empty table.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ from treadle.stores.sqlite.faults import RESTORE
 
 APPLICATION_ID: Final = 0x54524C45
 """'TRLE', in the file's header: tells our files from everybody else's."""
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """Kept as the file's `user_version`. A new event kind raises it, so that an older treadle refuses."""
 BUSY_MILLISECONDS: Final = 5_000
 """How long to wait for another process's transaction: many times the longest of ours."""
@@ -29,7 +33,27 @@ CACHE_SIZE_KIBIBYTES: Final = 2_048
 """The writer's pages in memory. The operating system keeps the rest of the file at hand: at 100,000 random
 workflows 64 MiB here gained nothing measurable, and what the store takes is then not the workflows'."""
 
-SCHEMA: Final = """
+_LIFETIMES: Final = """CREATE TABLE beginnings (
+    workflow INTEGER PRIMARY KEY,
+    first_kept_seq INTEGER NOT NULL,
+    digest_before BLOB NOT NULL,
+    shared_seq INTEGER NOT NULL,
+    hidden INTEGER NOT NULL,
+    reclaimed INTEGER NOT NULL,
+    checksum BLOB NOT NULL
+) STRICT;
+CREATE INDEX beginnings_unreclaimed ON beginnings (workflow) WHERE reclaimed = 0;
+CREATE TABLE ranges (
+    workflow INTEGER NOT NULL,
+    to_seq INTEGER NOT NULL,
+    from_seq INTEGER NOT NULL,
+    source INTEGER NOT NULL,
+    checksum BLOB NOT NULL,
+    PRIMARY KEY (workflow, to_seq)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX ranges_by_source ON ranges (source);
+"""
+SCHEMA: Final = f"""
 CREATE TABLE workflows (
     key INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE
@@ -77,22 +101,33 @@ CREATE TABLE records (
     checksum BLOB NOT NULL,
     PRIMARY KEY (namespace, key)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE settings (
+{_LIFETIMES}CREATE TABLE settings (
     name TEXT PRIMARY KEY,
     value INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 INSERT INTO settings VALUES ('epoch', 0);
-"""
+"""  # noqa: S608 - put together from this page's own words
 
-TABLES: Final = frozenset({"workflows", "events", "heads", "mailbox", "records", "settings"})
+TABLES: Final = frozenset(
+    {"workflows", "events", "heads", "mailbox", "records", "settings", "beginnings", "ranges"}
+)
 INDICES: Final = frozenset(
-    {"events_by_log", "events_by_key", "heads_by_status", "heads_by_wake_up", "mailbox_waiting"}
+    {
+        "events_by_log",
+        "events_by_key",
+        "heads_by_status",
+        "heads_by_wake_up",
+        "mailbox_waiting",
+        "beginnings_unreclaimed",
+        "ranges_by_source",
+    }
 )
 
 Migration = str | Callable[[apsw.Connection], None]
 
 MIGRATIONS: Final[dict[int, Migration]] = {
     1: "",  # the kinds of durable workflows: no table changed, but an older treadle cannot read them
+    2: _LIFETIMES,  # branches, logs that begin in the middle, and logs that have lost their beginning
 }
 """From version -> what makes it the next one: SQL, or a function on the connection.
 

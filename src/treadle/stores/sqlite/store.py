@@ -15,6 +15,7 @@ from treadle.stores import asking
 from treadle.stores.contract import (
     PAGE_EVENTS,
     PAGE_WORKFLOWS,
+    RECLAIM_EVENTS,
     AuditRow,
     Batch,
     Damage,
@@ -157,10 +158,7 @@ class SqliteStore(Store):
         found = await self._ask_shown(reading.heads, workflow_ids)
         if generation is None or self._health.poisoned:
             return [head for head, _ in found]
-        return [
-            head._replace(token=Token(generation, head.workflow_id, key, head.next_seq, head.digest))
-            for head, key in found
-        ]
+        return [head._replace(token=Token(generation, head, key)) for head, key in found]
 
     async def read(
         self,
@@ -212,17 +210,18 @@ class SqliteStore(Store):
         prefix: str = "",
         after: WorkflowId | None = None,
         status: int | None = None,
+        hidden: bool = False,
         limit: int = PAGE_WORKFLOWS,
     ) -> list[WorkflowId]:
         """List workflows; see `Store.list_workflows`."""
         asking.check_names(prefix, after)
         asking.check_page(limit)
-        return await self._ask_shown(reading.list_workflows, prefix, after, status, limit)
+        return await self._ask_shown(reading.list_workflows, prefix, after, status, hidden, limit)
 
-    async def count_workflows(self, *, prefix: str = "") -> int:
+    async def count_workflows(self, *, prefix: str = "", hidden: bool = False) -> int:
         """Count workflows; see `Store.count_workflows`."""
         asking.check_names(prefix)
-        return await self._ask_shown(reading.count_workflows, prefix)
+        return await self._ask_shown(reading.count_workflows, prefix, hidden)
 
     async def due(
         self,
@@ -237,10 +236,12 @@ class SqliteStore(Store):
         found = await self._ask_shown(reading.due, until_ns, after, limit)
         return [head for head, _ in found]
 
-    async def feed(self, after_position: int = 0, *, limit: int = PAGE_EVENTS) -> list[FeedEvent]:
+    async def feed(
+        self, after_position: int = 0, *, hidden: bool = False, limit: int = PAGE_EVENTS
+    ) -> list[FeedEvent]:
         """Read in commit order; see `Store.feed`."""
         asking.check_page(limit, after_position)
-        return await self._ask_shown(reading.feed, after_position, limit)
+        return await self._ask_shown(reading.feed, after_position, hidden, limit)
 
     async def change_counter(self) -> int:
         """Tell SQLite's own counter of commits; see `Store.change_counter`.
@@ -274,6 +275,10 @@ class SqliteStore(Store):
             return int(self._watch.execute("PRAGMA data_version").get)
         except (apsw.Error, OSError) as error:
             raise translated(error, self._path) from error
+
+    async def position(self) -> int:
+        """Tell the newest position; see `Store.position`."""
+        return await self._ask_shown(reading.position_shown)
 
     async def statistics(self) -> StoreStatistics:
         """Count what is there; see `Store.statistics`."""
@@ -309,6 +314,36 @@ class SqliteStore(Store):
         if after is not None:
             asking.check_bytes(after)
         return await self._ask(reading.records, namespace, after, limit)
+
+    # -- branches, and what is no longer needed --
+
+    async def branches_of(
+        self, workflow_id: WorkflowId, *, after: WorkflowId | None = None, limit: int = PAGE_WORKFLOWS
+    ) -> list[WorkflowId]:
+        """List branches; see `Store.branches_of`."""
+        asking.check_id(workflow_id)
+        asking.check_names("", after)
+        asking.check_page(limit)
+        return await self._ask(reading.branches_of, workflow_id, after, limit)
+
+    async def reclaim(self, *, events_max: int = RECLAIM_EVENTS) -> int:
+        """Remove what no log shows any more; see `Store.reclaim`."""
+        asking.check_page(events_max)
+        return await self._write(Writer.reclaim, events_max)
+
+    async def compact(self, after_position: int = 0, *, events_max: int = RECLAIM_EVENTS) -> int | None:
+        """Write events anew; see `Store.compact`."""
+        asking.check_page(events_max, after_position)
+        return await self._write(Writer.compact, after_position, events_max)
+
+    async def vacuum(self) -> None:
+        """Write the whole file anew without any slack; every other process has to wait, or keeps it waiting.
+
+        Raises:
+            StoreUnavailableError: another process uses it; nothing was changed.
+            StoreError: as `append`.
+        """
+        await self._write(Writer.vacuum)
 
     # -- looking after it --
 

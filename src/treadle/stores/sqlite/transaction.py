@@ -21,7 +21,8 @@ import apsw
 from treadle.events import WorkflowEvent, WorkflowId
 from treadle.stores.contract import WRITTEN, Batch, Head, HeadFacts, Outcome, Unit, Written
 from treadle.stores.judging import check_unit, judge_unit
-from treadle.stores.sqlite import reading
+from treadle.stores.lifetimes import Cut
+from treadle.stores.sqlite import extents, lifetimes, reading
 from treadle.stores.sqlite.poison import POSITION_MAX
 from treadle.stores.sqlite.sums import checksum
 
@@ -31,6 +32,7 @@ busy Trio thread is what a commit mostly waits for; more rows would outgrow apsw
 STATEMENT_SIZE_BYTES_MAX: Final = 64 * 1024 * 1024
 """Payload of one INSERT, so that memory beside the events themselves stays bounded."""
 
+_NOTHING_ELSE: Final = list(Unit())[6:]
 _PLAIN: Final = 6
 _KEYED: Final = 7
 
@@ -78,19 +80,19 @@ class Token:
     """Where a log stands, as far as this store has written or read it itself.
 
     Moved along by each commit that builds on it, so that one object serves a log for as long as nobody
-    else writes.
+    else writes. Of a log that shares events it also says that: their keys lie among another log's rows,
+    where no index tells that one is known.
     """
 
-    __slots__ = ("digest", "generation", "key", "next_seq", "workflow_id")
+    __slots__ = ("digest", "generation", "key", "next_seq", "shares", "workflow_id")
 
-    def __init__(
-        self, generation: Generation, workflow_id: WorkflowId, key: int | None, next_seq: int, digest: bytes
-    ) -> None:
+    def __init__(self, generation: Generation, head: Head, key: int | None) -> None:
         self.generation = generation
-        self.workflow_id = workflow_id
+        self.workflow_id = head.workflow_id
         self.key = key
-        self.next_seq = next_seq
-        self.digest = digest
+        self.next_seq = head.next_seq
+        self.digest = head.digest
+        self.shares = head.shared_seq > 0
 
 
 class Transaction:
@@ -194,6 +196,7 @@ class Transaction:
             or token.generation is not self._generation
             or token.digest != batch.digest_before
             or token.workflow_id != batch.workflow_id
+            or (token.shares and batch.keys is not None)
         ):
             return False
         if self._careful and self._tokens.setdefault(batch.workflow_id, token) is not token:
@@ -208,8 +211,10 @@ class Transaction:
         """The batch of a unit that holds nothing else: what a runner sends for almost every turn."""
         if type(unit) is not Unit or len(unit.batches) != 1:
             return None
-        batches, guards, put, taken, records, epoch, restated = unit
-        if guards or put or taken or records or restated or (epoch is not None and epoch < self.epoch()):
+        batches, guards, put, taken, records, epoch, *rest = unit
+        if guards or put or taken or records or (epoch is not None and epoch < self.epoch()):
+            return None
+        if rest != _NOTHING_ELSE:
             return None
         return batches[0]
 
@@ -303,6 +308,7 @@ class Transaction:
             outcome = judge_unit(unit, self)
         if not isinstance(outcome, Written):
             return outcome
+        self._begin(unit)
         tokens = tuple(self._apply_batch(batch) for batch in unit.batches)
         self._apply_rest(unit)
         if all(token is batch.token for token, batch in zip(tokens, unit.batches, strict=True)):
@@ -329,20 +335,71 @@ class Transaction:
             for batch in unit.batches
             if not (isinstance(batch.token, Token) and batch.token.generation is self._generation)
         }
+        for unit in self._units:
+            wanted.update(guard.workflow_id for guard in unit.guards)
+            wanted.update(branch.parent for branch in unit.branches)
+            wanted.update(cut.workflow_id for cut in unit.cuts)
         self._learn(list(wanted))
 
     def _learn(self, workflow_ids: Sequence[WorkflowId]) -> None:
         self._flush()
         for head, key in reading.heads(self._connection, workflow_ids, POSITION_MAX):
             self._heads[head.workflow_id] = head
-            self._tokens[head.workflow_id] = Token(
-                self._generation, head.workflow_id, key, head.next_seq, head.digest
+            self._tokens[head.workflow_id] = Token(self._generation, head, key)
+
+    def _begin(self, unit: Unit | Batch) -> None:
+        for begun in unit.begun:
+            first, before = begun.first_seq, begun.digest_before
+            key = self._key_for(begun.workflow_id)
+            extent = extents.Extent(key, first, before, 0, hidden=False, ranges=())
+            lifetimes.begin(self._connection, extent)
+            self._move(Head(begun.workflow_id, first, before, first, before))
+        for branch in unit.branches:
+            parent = self.head(branch.parent)
+            self._flush()
+            key = self._key_for(branch.workflow_id)
+            extent = lifetimes.branch_extent(self._connection, branch, key, parent)
+            lifetimes.begin(self._connection, extent)
+            first, before = parent.first_kept_seq, parent.digest_before
+            self._move(
+                Head(branch.workflow_id, branch.at + 1, branch.digest, first, before, shared_seq=branch.at)
             )
+
+    def _key_for(self, workflow_id: WorkflowId) -> int:
+        # A token that was believed for this log says where it stood before it began.
+        self._exact.pop(workflow_id, None)
+        if workflow_id not in self._tokens:
+            self._learn([workflow_id])
+        token = self._tokens[workflow_id]
+        return token.key or self._new_key(token)
+
+    def _move(self, head: Head) -> None:
+        self._heads[head.workflow_id] = head
+        token = self._tokens[head.workflow_id]
+        token.next_seq, token.digest, token.shares = head.next_seq, head.digest, head.shared_seq > 0
+
+    def _cut(self, cut: Cut) -> None:
+        head = self.head(cut.workflow_id)
+        if cut.first_kept_seq <= head.first_kept_seq:
+            return
+        self._flush()
+        before = head.digest if cut.is_whole else self.digest_at(cut.workflow_id, cut.first_kept_seq - 1)
+        if before is None:
+            raise reading.missing(cut.workflow_id, cut.first_kept_seq - 1)
+        lifetimes.cut(self._connection, cut, self._key_for(cut.workflow_id), before)
+        self._heads[cut.workflow_id] = head._replace(
+            first_kept_seq=cut.first_kept_seq,
+            digest_before=before,
+            facts=None if cut.is_whole else head.facts,
+        )
 
     def _apply_batch(self, batch: Batch) -> Token:
         workflow_id = batch.workflow_id
         token = self._exact.get(workflow_id) or self._tokens[workflow_id]
         self._tokens[workflow_id] = token
+        if batch.keys is not None and (head := self.head(workflow_id)).first_kept_seq > 1:
+            self._flush()
+            lifetimes.forget_keys(self._connection, token.key, head.first_kept_seq, batch.keys)
         self._collect(batch, token)
         if batch.facts is not None:
             self._set_facts(token.key, batch.facts)
@@ -365,6 +422,8 @@ class Transaction:
                 execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", row)
         for workflow_id, _, _, facts in unit.restated:
             self._set_facts(self._tokens[workflow_id].key, facts)
+        for cut in unit.cuts:
+            self._cut(cut)
 
     # -- what `judging` asks --
 
@@ -397,3 +456,18 @@ class Transaction:
         if self._generation.epoch is None:
             self._generation.epoch = reading.epoch(self._connection)
         return self._generation.epoch
+
+    def digest_at(self, workflow_id: WorkflowId, seq: int) -> bytes | None:
+        """Tell an event's digest; see `View.digest_at`."""
+        self._flush()
+        return reading.digest_at(self._connection, workflow_id, seq)
+
+    def sharers(self, workflow_id: WorkflowId, below_seq: int, limit: int) -> Sequence[WorkflowId]:
+        """Name branches; see `View.sharers`."""
+        self._flush()
+        return extents.sharers(self._connection, workflow_id, below_seq, "", limit)
+
+    def position(self) -> int:
+        """Tell the newest position; see `View.position`."""
+        self._flush()
+        return reading.position(self._connection)

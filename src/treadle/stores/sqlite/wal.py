@@ -152,6 +152,38 @@ def hidden_pages(file: BinaryIO, page_size_bytes: int) -> dict[int, int]:
     return {}
 
 
+def committed_pages(file: BinaryIO, *, beyond_damage: bool) -> dict[int, int]:
+    """Tell where the pages lie as the whole commits of a sound header's log left them.
+
+    Args:
+        file: the log; read from its beginning.
+        beyond_damage: go on behind a damaged frame, with the commits behind it: for a log of which `scan_wal`
+            has proved that they were whole.
+
+    Returns:
+        The byte of the log at which each page begins.
+    """
+    file.seek(0)
+    layout, checksum = _read_header(file.read(HEADER_SIZE_BYTES))
+    if layout is None:
+        return {}
+    frame_size_bytes = FRAME_HEADER_SIZE_BYTES + layout.page_size_bytes
+    committed: dict[int, int] = {}
+    pending: dict[int, int] = {}
+    offset = HEADER_SIZE_BYTES
+    while len(frame := file.read(frame_size_bytes)) == frame_size_bytes:
+        sound, stored, _ = _verify(layout, frame, checksum)
+        if sound:
+            pending[int.from_bytes(frame[:4])] = offset + FRAME_HEADER_SIZE_BYTES
+            if _is_commit(frame):
+                committed |= pending
+                pending = {}
+        elif not beyond_damage:
+            break
+        offset, checksum = offset + frame_size_bytes, stored
+    return committed
+
+
 def _committed_pages(layout: _Layout, file: BinaryIO, header: bytes) -> dict[int, int]:
     frame_size_bytes = FRAME_HEADER_SIZE_BYTES + layout.page_size_bytes
     committed: dict[int, int] = {}

@@ -22,7 +22,7 @@ from treadle.errors import (
 )
 from treadle.stores.contract import Batch, Outcome, Unit
 from treadle.stores.judging import check_values
-from treadle.stores.sqlite import reading
+from treadle.stores.sqlite import lifetimes, reading
 from treadle.stores.sqlite.faults import READ_ERRORS, is_full, is_poison, translated
 from treadle.stores.sqlite.files import Guard
 from treadle.stores.sqlite.poison import Health
@@ -96,6 +96,52 @@ class Writer:
             if isinstance(error, apsw.ConstraintError):
                 raise translated(error, self._where) from error
             raise
+
+    def reclaim(self, events_max: int) -> int:
+        """Remove events that no log shows any more; see `Store.reclaim`.
+
+        Args:
+            events_max: the most to remove.
+
+        Returns:
+            How many were removed.
+
+        Raises:
+            StoreError: as `append`.
+        """
+        return self._transact(lambda _: lifetimes.reclaim(self.connection, events_max))
+
+    def compact(self, after_position: int, events_max: int) -> int | None:
+        """Write events anew; see `Store.compact`.
+
+        Args:
+            after_position: continue after this position.
+            events_max: the most to write.
+
+        Returns:
+            The position to continue after, or None at the end.
+
+        Raises:
+            StoreError: as `append`.
+        """
+        return self._transact(lambda _: lifetimes.compact(self.connection, after_position, events_max))
+
+    def vacuum(self) -> None:
+        """Write the whole file anew, and give back what is left over.
+
+        SQLite makes it one transaction: the WAL holds all of the new file, and then the file takes it over.
+
+        Raises:
+            StoreUnavailableError: another process uses it.
+            StoreError: as `append`.
+        """
+        self._check_health()
+        try:
+            self._execute("VACUUM")
+        except BaseException as error:  # noqa: BLE001  # raised again, always
+            self._give_up(error, committing=False)
+        self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        self._check_health()
 
     def raise_epoch(self) -> int:
         """Take over as runner; see `Store.raise_epoch`.

@@ -1,0 +1,1 @@
+"""`treadle store`: looking after a store as a whole."""

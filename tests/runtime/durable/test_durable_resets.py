@@ -1,0 +1,197 @@
+"""Resets: the same workflow goes on from an earlier event, and what came after it stays readable."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from board import board, kinds
+
+from treadle import (
+    EventKind,
+    InvalidValueError,
+    SequenceGapError,
+    UsageError,
+    WorkflowNotFoundError,
+    activity,
+    workflow,
+)
+from treadle.errors import NoRunnerError
+from treadle.payloads import Encryption, KeyRing
+
+answers = {"pay": "bad"}
+KEYS = KeyRing({"k": bytes(range(64))}, current="k")
+
+
+@pytest.fixture(autouse=True)
+def bad_answers():
+    answers.update(pay="bad")
+
+
+@activity.define
+async def pay(what: str) -> str:
+    board.note("pay", activity.info().idempotency_key)
+    return f"{answers['pay']} {what}"
+
+
+@activity.define
+async def gated(gate: str) -> str:
+    board.note("gated", activity.info().attempt)
+    with trio.CancelScope(shield=gate == "stubborn"):
+        await board.wait(gate)
+    return gate
+
+
+@workflow.define
+async def order(name: str) -> list[str]:
+    found = [await workflow.activity(pay, "a")]
+    found += [await workflow.signals("go").receive(), await workflow.signals("go").receive()]
+    if name == "first":
+        await workflow.continue_as_new("second")
+    return [*found, await workflow.activity(pay, "b")]
+
+
+@workflow.define
+async def waits(gate: str) -> str:
+    await workflow.signals("go").receive()
+    return await workflow.activity(gated, gate)
+
+
+@workflow.define
+async def grow(number: int) -> int:
+    return number + 1
+
+
+@workflow.define
+async def parent() -> int:
+    return await workflow.child(grow, 41)
+
+
+CODE = (order, waits, grow, parent)
+
+
+async def run_order(runtime, name):
+    handle = await runtime.start(order, name, id="o")
+    for number in range(4 if name == "first" else 2):
+        await handle.signal("go", str(number))
+    await handle.result()
+    return handle
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("codecs", [(), (Encryption(KEYS),)], ids=["plain", "encrypted"])
+@pytest.mark.parametrize("name", ["first", "second"])
+async def test_a_workflow_reset_to_any_event_comes_to_its_end_again(opened, codecs, name):
+    """One reset after another, each behind all those before; signals come again, in their order."""
+    async with opened(CODE, [pay, gated], codecs=codecs) as runtime:
+        handle = await run_order(runtime, name)
+        result, length = await handle.result(), await handle.stream_len()
+        for at in range(length - 1, 0, -1):
+            before = await handle.read().list()
+            seq = await handle.reset(at=at)
+            assert seq == len(before) + 1
+            assert await handle.result() == result
+            events = await handle.read().list()
+            assert events[: len(before)] == before
+            assert events[seq - 1].kind is EventKind.RESET
+
+
+async def test_another_answer_is_taken_where_the_code_asks_anew(opened):
+    """A reset before the call makes a new one, with a new key; one behind it repeats the same call."""
+    async with opened(CODE, [pay, gated]) as runtime:
+        handle = await run_order(runtime, "second")
+        assert (await handle.result())[0] == "bad a"
+        answers["pay"] = "good"
+        seq = await handle.reset(at=1)
+        assert (await handle.result())[0] == "good a"
+        await handle.reset(at=seq + 1)
+        assert (await handle.result())[0] == "good a"
+        keys = [key for _, key in board.notes]
+        assert keys[0] == "o:1:2"
+        assert keys[2] == keys[4] == f"o:1:{seq + 1}"
+
+
+async def test_signals_can_be_left_behind(opened):
+    async with opened(CODE, [pay, gated]) as runtime:
+        handle = await run_order(runtime, "second")
+        await handle.reset(at=1, reapply="none")
+        await trio.testing.wait_all_tasks_blocked()
+        assert await handle.status() == "running"
+        await handle.signal("go", "new")
+        await handle.signal("go", "newer")
+        assert (await handle.result())[1:3] == ["new", "newer"]
+
+
+@pytest.mark.parametrize("gate", ["door", "stubborn"])
+async def test_a_running_attempt_is_stopped_and_the_next_begins_when_it_has_ended(opened, gate):
+    async with opened(CODE, [pay, gated]) as runtime:
+        handle = await runtime.start(waits, gate, id="w")
+        await handle.signal("go")
+        await board.wait_for_arrival(gate)
+        scheduled = await handle.stream_len()
+        assert scheduled == 3
+        with pytest.raises(SequenceGapError):
+            await handle.reset(at=3)
+        await handle.reset(at=2)
+        await trio.testing.wait_all_tasks_blocked()
+        board.open(gate)
+        assert await handle.result() == gate
+        assert (await kinds(handle))[3:] == [
+            "reset", "activity_scheduled", "activity_completed", "workflow_completed",
+        ]  # fmt: skip
+
+
+async def test_a_child_that_has_ended_is_read_again_from_its_log(opened):
+    async with opened(CODE, [pay, gated]) as runtime:
+        handle = await runtime.start(parent, id="p")
+        assert await handle.result() == 42
+        await handle.reset(at=2)
+        assert await handle.result() == 42
+        assert (await kinds(handle))[2:] == [
+            "child_completed", "workflow_completed", "reset", "child_completed", "workflow_completed",
+        ]  # fmt: skip
+
+
+async def test_another_process_asks_the_runner_and_is_told(opened, place):
+    if not isinstance(place, str):
+        pytest.skip("two runtimes over one object in memory are one process")
+    async with opened(CODE, [pay, gated], poll_seconds=0.05) as runtime, opened(poll_seconds=0.05) as other:
+        await run_order(runtime, "second")
+        handle = other.workflow("o")
+        seq = await handle.reset(at=1)
+        assert (await handle.event_at(seq)).kind is EventKind.RESET
+        assert len(await handle.result()) == 4
+        with pytest.raises(UsageError, match=f"abandoned by the reset at seq {seq}"):
+            await handle.reset(at=3)
+
+
+async def test_a_reset_that_cannot_be_changes_nothing(opened):
+    async with opened(CODE, [pay, gated]) as runtime:
+        handle = await run_order(runtime, "second")
+        await handle.reset(at=2)
+        await handle.result()
+        await runtime.workflow("plain").append("custom")
+        digest = await handle.digest()
+        last = await handle.stream_len()
+        for at, error in [
+            (0, InvalidValueError),
+            (last, SequenceGapError),
+            (99, SequenceGapError),
+            (4, UsageError),
+        ]:
+            with pytest.raises(error):
+                await handle.reset(at=at)
+        with pytest.raises(InvalidValueError, match="signals, none"):
+            await handle.reset(at=1, reapply="everything")
+        with pytest.raises(WorkflowNotFoundError):
+            await runtime.workflow("nobody").reset(at=1)
+        with pytest.raises(UsageError, match="plain log"):
+            await runtime.workflow("plain").reset(at=1)
+        branch = await handle.branch(at=1, to="b", mode="real")
+        with pytest.raises(UsageError, match="not resumed yet"):
+            await branch.reset(at=1)
+        assert await handle.digest() == digest
+        assert await handle.status() == "completed"
+        assert len(await handle.result()) == 4
+    async with opened() as runtime:
+        with pytest.raises(NoRunnerError):
+            await runtime.workflow("o").reset(at=1)
