@@ -244,3 +244,17 @@ def test_numbers_of_message_kinds_never_change():
         kind.name for kind in MessageKind if kind not in STRUCT_BY_KIND
     }
     assert EventKind.CHILD_SCHEDULED == 28
+
+
+@workflow.define
+async def naps() -> int:
+    await workflow.sleep(10)
+    return await workflow.child(small, 4)
+
+
+def test_what_timers_before_an_input_ask_for_is_told_apart_from_what_the_input_asks_for():
+    w = Driven(naps, workflows=[small])
+    w.signal("word", "x", at=20)
+
+    assert ["TIMER_FIRED", "CHILD_SCHEDULED", "SIGNAL_RECEIVED"] == [e.kind.name for e in w.last.events]
+    assert (2, 1) == w.last.fired

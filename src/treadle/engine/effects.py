@@ -95,8 +95,11 @@ class Activation:
             were due come first), and may be longer than a caller's batch.
         effects: to be carried out when all events are durable.
         taken: False when the workflow had closed before it could take the input.
+        fired: how many of the events and of the effects belong to timers that fired before the input: an
+            activation of their own, whose rows must be written with its own end.
     """
 
     events: tuple[WorkflowEvent, ...] = ()
     effects: tuple[Effect, ...] = ()
     taken: bool = True
+    fired: tuple[int, int] = (0, 0)

@@ -229,29 +229,34 @@ class Execution:
         before_ns, run_start_seq = journal.now_ns, journal.run_start_seq
         journal.now_ns = max(before_ns, now_ns)
         try:
-            taken, effects = self._take(given)
+            taken, fired, effects = self._take(given)
         except BaseException:
             self.spoil()
             raise
         events, journal.new = tuple(journal.new), []
         if not events:
             journal.now_ns = before_ns  # time passes only with what is written down
-        return Activation(events, effects_of(self, events, run_start_seq) + effects, taken)
+        found = effects_of(self, events, run_start_seq)
+        before = (fired, len(effects_of(self, events[:fired], run_start_seq))) if fired else (0, 0)
+        return Activation(events, found + effects, taken, before)
 
-    def _take(self, given: Input) -> tuple[bool, tuple[Effect, ...]]:
+    def _take(self, given: Input) -> tuple[bool, int, tuple[Effect, ...]]:
+        """Take an input; tell whether it was, how many events timers before it have led to, and effects."""
         if type(given) is Start:
             if self.is_started:
                 raise InternalError(f"{self!r} was started before")
             self._feed(started(self, given))
-            return True, ()
+            return True, 0, ()
         if self.run.timers and type(given) not in _TIMELESS:
             self._fire()
             if self.status is not _RUNNING:
-                return type(given) is TimersFired, ()
+                return type(given) is TimersFired, 0, ()
+        fired = len(self.journal.new)
         admitted = admit(self, given)
-        if admitted.kind is not None:
-            self._feed(admitted)
-        return True, admitted.effects
+        if admitted.kind is None:
+            return True, 0, admitted.effects
+        self._feed(admitted)
+        return True, fired, admitted.effects
 
     def _fire(self) -> None:
         due = self.run.due(self.journal.now_ns)

@@ -220,3 +220,39 @@ async def finish(path) -> None:
     async with open_runtime(path, workflows=FLOWS, activities=[double]) as runtime:
         with trio.fail_after(8):
             await check_finished(runtime)
+
+
+@workflow.define
+async def one() -> int:
+    return 1
+
+
+@workflow.define
+async def wakes() -> int:
+    await workflow.sleep(10)
+    return await workflow.child(one)
+
+
+async def test_what_timers_before_an_input_have_sent_is_written_with_their_own_commands(
+    kernel, autojump_clock
+):
+    """A crash behind them leaves an activation that is whole: nobody would send its rows again."""
+    store = CountingStore(kernel)
+    limits = RuntimeConfig(batch_events_max=1, close_timeout_seconds=1)
+
+    def running():
+        return open_runtime(store, workflows=[wakes, one], kernel=kernel, config=limits)
+
+    async with running() as runtime:
+        await runtime.start(wakes, id="a")
+    async with open_runtime(store, kernel=kernel) as caller:
+        await caller.workflow("a").signal("word", "x")
+    await trio.sleep(100)  # the timer is due when the signal is read
+    store.left = 2
+    async with running():
+        await trio.sleep(1)
+    assert ["TIMER_FIRED", "CHILD_SCHEDULED"] == [event.kind.name for event in store.stored("a")][-2:]
+    store.left = 10**9
+    async with running() as runtime:
+        with trio.fail_after(10_000):
+            assert 1 == await runtime.workflow("a").result()

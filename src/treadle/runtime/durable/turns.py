@@ -156,8 +156,12 @@ class Turns:
         except Exception as error:  # noqa: BLE001  # whatever it is, it concerns this workflow alone
             self._trouble(instance, [*decided.offers, offer], error, alone=not decided.offers)
             return False
+        before = (len(decided.events), len(decided.taken), len(decided.effects))
         if decided.events:
-            decided.marks += ((len(decided.events), len(decided.taken), len(decided.effects)),)
+            decided.marks += (before,)
+        if activation.fired[0]:
+            events, effects = activation.fired
+            decided.marks += ((before[0] + events, before[1], before[2] + effects),)
         decided.events += activation.events
         decided.effects += activation.effects
         if activation.taken:
