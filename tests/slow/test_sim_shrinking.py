@@ -31,7 +31,7 @@ def planted(name, file=None):
 
 BUGS = {
     "memory store": (planted("a key is not remembered", MEMORY), ("logs",)),
-    "disk store": (planted("what was acknowledged is not synced"), ("logs", "--store", "disk")),
+    "disk store": (planted("keys are not written"), ("logs", "--store", "disk", "--faults", "duplicate=500")),
     "workflows": (planted("a signal reaches the code twice"), ("workflows",)),
     "stale runners": (planted("an epoch is not compared", JUDGING), ("workflows", "--faults", "pause=60000")),
 }

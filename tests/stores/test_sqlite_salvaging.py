@@ -353,7 +353,7 @@ def test_whatever_is_damaged_nothing_is_made_up_and_the_result_verifies(filled, 
 
 
 @pytest.mark.slow
-@settings(FAST, max_examples=600, derandomize=False)
+@settings(FAST, max_examples=600)
 @given(places=places, cut=cuts)
 def test_whatever_is_damaged_nothing_is_made_up_in_many_places(filled, tmp_path, places, cut):
     check_any_damage(filled, tmp_path, places, cut)
@@ -393,7 +393,7 @@ def test_one_flipped_bit_costs_a_page_at_most_and_is_named(filled, tmp_path, pla
 
 
 @pytest.mark.slow
-@settings(FAST, max_examples=600, derandomize=False)
+@settings(FAST, max_examples=600)
 @given(place=st.integers(0, 1 << 20), bit=st.integers(0, 7))
 def test_one_flipped_bit_costs_a_page_at_most_and_is_named_wherever_it_is(filled, tmp_path, place, bit):
     check_one_flip(filled, tmp_path, place, bit)
