@@ -56,6 +56,7 @@ def test_a_tutorial_runs_from_its_top_to_its_end_in_one_folder(page, run_program
             assert promised in ended.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("session", blocks("console"))
 def test_every_console_block_runs(
     session: str,

@@ -567,6 +567,7 @@ async def test_an_unknown_kind_and_a_missing_row_are_corruption_with_a_place(tmp
         assert caught.value.seq == 2
 
 
+@pytest.mark.slow
 async def test_a_locked_store_is_busy_and_surely_not_written(tmp_path, monkeypatch):
     monkeypatch.setattr("treadle.stores.sqlite.schema.BUSY_MILLISECONDS", 20)
     path = tmp_path / "store.db"

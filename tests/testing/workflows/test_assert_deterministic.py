@@ -16,6 +16,8 @@ from treadle.errors import NondeterminismError, UsageError
 from treadle.payloads import JsonConverter
 from treadle.testing import ReplayDifferenceError, Status, assert_deterministic, run_workflow
 
+pytestmark = pytest.mark.slow  # each starts a Python of its own
+
 
 @pytest.fixture(autouse=True)
 def fresh_global():
