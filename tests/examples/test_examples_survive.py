@@ -8,6 +8,8 @@ from example_programs import REHEARSALS, census
 from treadle import EventKind
 from treadle.testing import assert_deterministic, crash_everywhere, evict_everywhere
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", REHEARSALS)
 def test_a_crash_behind_any_append_changes_nothing(name: str) -> None:

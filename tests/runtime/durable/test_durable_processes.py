@@ -29,6 +29,9 @@ from treadle.errors import (
     WorkflowTerminatedError,
 )
 
+pytestmark = pytest.mark.slow  # processes of their own, killed and started again
+
+
 SERVER = Path(__file__).with_name("durable_server.py")
 
 
