@@ -10,10 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from treadle.errors import (
-    ConflictError,
     InvalidValueError,
-    SequenceGapError,
-    StaleSequenceError,
     UsageError,
     WorkflowNotFoundError,
 )
@@ -22,6 +19,7 @@ from treadle.log import Appended, Fold, chain_digest, encode_folded
 from treadle.payloads import CodecContext
 from treadle.runtime.folds import FOLDS_MAX, FoldReplay, Reached, States
 from treadle.runtime.inbox import Proposal
+from treadle.runtime.transacting import RACES
 from treadle.stores import Batch, Head, Record, Unit
 
 if TYPE_CHECKING:  # what is done here is done for a runtime
@@ -30,7 +28,6 @@ if TYPE_CHECKING:  # what is done here is done for a runtime
 BASELINES: Final = "treadle:baseline"
 """The namespace of logs that may be cut at a baseline; a key is the workflow's id, a value the seq. It spares
 retention a look at every event; whether there is a baseline, the log alone says."""
-_RACES: Final = (ConflictError, SequenceGapError, StaleSequenceError)
 
 
 async def baseline(runtime: Runtime, workflow_id: WorkflowId, folds: Sequence[Fold[Any]]) -> Appended:
@@ -60,7 +57,7 @@ async def baseline(runtime: Runtime, workflow_id: WorkflowId, folds: Sequence[Fo
         unit = _unit(runtime, head, folds, reached)
         try:
             await runtime._supervisor.commit_unit(Proposal(None), unit)
-        except _RACES as error:
+        except RACES as error:
             lost = error
             continue
         finally:

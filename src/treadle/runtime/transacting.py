@@ -55,7 +55,8 @@ spread over fifty commits: with pauses that grew by one step each time, half of 
 _Events: TypeAlias = list[WorkflowEvent]
 _Ids: TypeAlias = list[WorkflowId]
 _Messages: TypeAlias = list[Message]
-_RACES: Final = (ConflictError, SequenceGapError, StaleSequenceError)
+RACES: Final = (ConflictError, SequenceGapError, StaleSequenceError)
+"""What says that another came first: read again, and decide again."""
 
 _deciding: ContextVar[bool] = ContextVar("treadle_deciding", default=False)
 
@@ -398,7 +399,7 @@ async def _attempt(runtime: Runtime, decide: Callable[[Transaction], Awaitable[T
         proposal = Proposal(None)
         try:
             await runtime._supervisor.commit_unit(proposal, unit)
-        except _RACES as error:
+        except RACES as error:
             if key_is_taken(error):
                 raise
             return error

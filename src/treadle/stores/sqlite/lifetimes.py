@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import apsw
 
-from treadle.events import WorkflowId
 from treadle.stores.contract import Head
 from treadle.stores.lifetimes import Branch, Cut
 from treadle.stores.sqlite import extents
@@ -183,16 +182,3 @@ def compact(connection: apsw.Connection, after_position: int, events_max: int) -
     pages = connection.execute("PRAGMA freelist_count").get
     connection.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
     return int(last) if len(rows) == events_max else None
-
-
-def log_key(connection: apsw.Connection, workflow_id: WorkflowId) -> int:
-    """Look up a log's number in the file.
-
-    Args:
-        connection: through which to read.
-        workflow_id: the log, known to be there.
-
-    Returns:
-        The number.
-    """
-    return int(connection.execute("SELECT key FROM workflows WHERE id = ?", (workflow_id,)).get)
