@@ -31,6 +31,7 @@ from treadle.engine import (
     Update,
     WorkflowDefinition,
 )
+from treadle.engine.learning import NOTHING_KNOWN, Known
 from treadle.errors import AdmissionError, FencedError, StorePoisonedError, TreadleError
 from treadle.events import WorkflowId
 from treadle.kernel import Kernel
@@ -106,6 +107,7 @@ class Runner:
         self.config = config
         self.registry = registry
         self.converter = converter
+        self.known: Known = NOTHING_KNOWN
         self.envelopes = Envelopes(codecs)
         self.stopping = False
         self.since_ns = 0
@@ -349,7 +351,9 @@ class Runner:
         Returns:
             The execution, without a history.
         """
-        return Execution(definition, workflow_id, self.registry, self.converter, first_seq=first_seq)
+        return Execution(
+            definition, workflow_id, self.registry, self.converter, first_seq=first_seq, known=self.known
+        )
 
     # -- what a unit has come to; called in the committer's task --
 
