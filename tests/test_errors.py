@@ -21,6 +21,8 @@ FACTS = {
     "first_kept_seq": 2,
     "needed_by": "run 57",
     "branches": ("order-7-b",),
+    "namespace": "treadle:projection",
+    "key": b"totals",
     "epoch": 1,
     "current_epoch": 2,
     "source": "orders.xes",

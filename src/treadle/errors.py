@@ -141,6 +141,20 @@ class EventsNeededError(UsageError):
         self.needed_by = needed_by
 
 
+class RecordChangedError(UsageError):
+    """A record of the store is no longer what the caller has read; nothing was written.
+
+    Attributes:
+        namespace: whose record.
+        key: which one.
+    """
+
+    def __init__(self, message: str, *, namespace: str, key: bytes) -> None:
+        super().__init__(message)
+        self.namespace = namespace
+        self.key = key
+
+
 class FencedError(UsageError):
     """A newer runner has taken over this store; what an older one decided is refused.
 
