@@ -15,6 +15,7 @@ from treadle.engine import Status
 from treadle.engine.records import RunStarted
 from treadle.errors import CodecError, EventsNeededError, EventsPrunedError
 from treadle.events import EventKind, WorkflowEvent, WorkflowId
+from treadle.log import PROJECTIONS
 from treadle.payloads import CodecContext
 from treadle.runtime.baselines import BASELINES
 from treadle.runtime.durable.wire import RUNS
@@ -25,9 +26,6 @@ from treadle.stores import PAGE_WORKFLOWS, Cut, Head, Record, Unit
 if TYPE_CHECKING:  # needs are asked for a runtime
     from treadle.runtime.runtime import Runtime
 
-PROJECTIONS: Final = "treadle:projection"
-"""The namespace of registered projections; a key is its name, a value JSON whose `position` is the last
-position that it has read. Nothing behind the least of them is removed."""
 CHAIN_RUNS_MAX: Final = 100_000
 """How many runs are followed back to the start from which they go on."""
 CLOSING_KINDS: Final = frozenset(
