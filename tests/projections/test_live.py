@@ -287,6 +287,23 @@ async def test_a_state_that_cannot_be_kept_stops_its_projection(store, autojump_
         assert views.state("count") == 1
 
 
+@pytest.mark.parametrize("key", [None, lambda event: event.workflow_id])
+async def test_the_state_from_before_one_that_cannot_be_kept_stays(store, autojump_clock, key):
+    def apply(state, event):
+        return object() if event.event.payload else state + 1
+
+    views = Projections(Projection("wrong", lambda: 0, apply, key=key), every_seconds=1)
+    async with kept_up(store, views, "a", "a") as runtime:
+        await trio.sleep(5)
+        await append(runtime, "a", payload=b"x")
+        await trio.sleep(5)
+
+        assert one_of(views, "wrong").status == "stopped"
+        assert await views.stored("wrong", key and "a") == 2
+        kept = json.loads(await checkpoint_of(store, "wrong"))
+        assert (kept["position"], kept["failure"]["position"]) == (2, 3)
+
+
 @pytest.mark.parametrize(
     ("ask", "words"),
     [

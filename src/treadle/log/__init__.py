@@ -20,6 +20,8 @@ from treadle.log.branching import (
 )
 from treadle.log.digests import DIGEST_SIZE_BYTES, chain_digest, next_digest, pack_fixed, root_digest
 from treadle.log.folds import (
+    HORIZON_KEY,
+    HORIZON_SPACE,
     PROJECTIONS,
     Fold,
     FoldedState,
@@ -40,6 +42,8 @@ from treadle.log.workflow_log import Appended, WorkflowLog, check_range, check_r
 __all__ = [
     "ADMISSION",
     "DIGEST_SIZE_BYTES",
+    "HORIZON_KEY",
+    "HORIZON_SPACE",
     "PROJECTIONS",
     "SEED_SIZE_BYTES",
     "Answer",

@@ -26,6 +26,11 @@ PROJECTIONS: Final = "treadle:projection"
 """The namespace of registered projections; a key is its name, a value JSON whose `position` is the last
 position that it has read. Nothing behind the least of them is removed."""
 
+HORIZON_SPACE: Final = "treadle:retention"
+HORIZON_KEY: Final = b"horizon"
+"""The record of the retention horizon, a position in decimal: no event behind it was ever removed, and those
+up to it may have been. It only rises, and rises before anything is removed."""
+
 
 # -- what a fold is made of; a projection is a fold over the feed, and held to the same ------------------
 

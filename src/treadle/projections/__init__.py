@@ -7,11 +7,16 @@ read through a store, never through an actor.
 from treadle.projections.keeper import ProjectionStatistics
 from treadle.projections.live import Projections
 from treadle.projections.projection import Projection
+from treadle.projections.rebuilding import Rebuilt
+from treadle.projections.verifying import Difference, Verdict
 from treadle.stores import FeedEvent
 
 __all__ = [
+    "Difference",
     "FeedEvent",
     "Projection",
     "ProjectionStatistics",
     "Projections",
+    "Rebuilt",
+    "Verdict",
 ]

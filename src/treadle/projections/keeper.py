@@ -27,7 +27,7 @@ from treadle.errors import (
 )
 from treadle.log import PROJECTIONS
 from treadle.projections.folding import FoldError, Folding, without_baselines
-from treadle.projections.kept import Checkpoint, Failure, Host, Shelf, decode_checkpoint
+from treadle.projections.kept import Checkpoint, Failure, Host, Shelf, decode_checkpoint, space_of
 from treadle.projections.projection import Projection
 from treadle.stores import PAGE_EVENTS, FeedEvent, Record, Unit
 
@@ -79,6 +79,7 @@ class Keeper:
         unwritten_since: when the first of them was, on the run's clock; None when there is none.
         failure: why it has stopped.
         cause: the exception that stopped it.
+        rebuilding: this set is about to put other states in the place of these.
         afresh: everything has to be read again before it goes on.
         look_again_at: when one that stands by looks again.
         newest_then: the store's newest position when it last did.
@@ -91,6 +92,7 @@ class Keeper:
     unwritten_since: float | None = None
     failure: Failure | None = None
     cause: BaseException | None = None
+    rebuilding: bool = False
     afresh: bool = False
     look_again_at: float = 0.0
     newest_then: int = 0
@@ -254,10 +256,12 @@ class Keeper:
             keys=len(folding.states) if keyed else 0,
             written_ns=wall_time_ns,
             failure=self.failure,
+            baseline=self.checkpoint.baseline if self.checkpoint else 0,
         )
         try:
-            states = shelf.keyed_records(folding, generation, folding.touched) if keyed else []
-            value = shelf.checkpoint_value(folding, checkpoint)
+            space = space_of(projection.name, generation)
+            states = shelf.state_records(folding, space, folding.touched) if keyed else []
+            checkpoint, value = shelf.with_state(folding, checkpoint)
         except Exception as error:  # noqa: BLE001  # the user's own encode may raise anything
             last = max(folding.touched.values(), default=None, key=lambda event: event.position)
             at = (last.position, last.workflow_id) if last else (self.position, "")
@@ -294,12 +298,33 @@ class Keeper:
             self.checkpoint, self.stored = self.checkpoint_next, unit.records[0].value
             self.unwritten, self.unwritten_since = 0, None
         elif isinstance(error, RecordChangedError):
-            if not self.afresh:
-                self.stand_by(now + standby_seconds)
+            self.overtaken(now + standby_seconds)
         else:
             # Perhaps it is there, perhaps not: only the store can tell.
             self.afresh = self.afresh or error.written == "unknown"
             _logger.warning("projection %r could not be written, it is tried again: %s", self.name, error)
+
+    def overtaken(self, look_again_at: float) -> None:
+        """Stand by because somebody else has written, unless that was a rebuild of this set's own.
+
+        Args:
+            look_again_at: when to look whether they still do.
+        """
+        if self.rebuilding:
+            self.afresh = True
+        elif not self.afresh:
+            self.stand_by(look_again_at)
+
+    def has_reached(self, position: int) -> bool:
+        """Tell whether waiting for a position has come to its end.
+
+        Args:
+            position: what somebody waits for.
+
+        Returns:
+            Whether it is reached, or will not be.
+        """
+        return not self.afresh and (self.status != "following" or self.position >= position)
 
     def stand_by(self, look_again_at: float) -> None:
         """Leave it to whoever else has written.

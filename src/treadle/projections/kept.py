@@ -3,11 +3,16 @@
     namespace                                    key      value
     treadle:projection                           name     `Checkpoint`: position, version, and a plain state
     treadle:projection:NAME:GENERATION           key      `KeyedState`, one for each key of a keyed projection
+    treadle:projection:NAME:baseline:POSITION    key      `KeyedState`s as they were at that position
+    treadle:retention                            horizon  up to where events may have been removed
 
 A checkpoint and the states it is of change in one unit, guarded by the checkpoint as its writer last knew it:
 whoever finds another one there has been overtaken, and must read everything afresh. `position` stays readable
 without any codec, because retention asks for it. A rebuild writes the states of the next generation beside
 those of the present one, and only then the checkpoint that names it.
+
+A baseline is a copy of all states, taken when retention has removed events: from it on, and no longer from
+the first event, a projection can be rebuilt and verified.
 """
 
 from __future__ import annotations
@@ -22,7 +27,7 @@ from msgspec import Raw
 from treadle.errors import CodecError, InvalidValueError, TreadleError
 from treadle.events import PAYLOAD_SIZE_BYTES_MAX
 from treadle.kernel import Kernel
-from treadle.log import PROJECTIONS, read_state, write_state
+from treadle.log import HORIZON_KEY, HORIZON_SPACE, PROJECTIONS, read_state, write_state
 from treadle.payloads import CodecChain, CodecContext, Converter
 from treadle.projections.folding import PLAIN, Folding
 from treadle.projections.projection import Projection
@@ -117,6 +122,7 @@ class Checkpoint(msgspec.Struct, frozen=True, omit_defaults=True):
         keys: how many keys there are.
         written_ns: when it was written, by the wall clock.
         failure: why it goes no further, when it does not.
+        baseline: at which position a copy of all its states lies; 0 for none.
         state: the state of one without keys.
     """
 
@@ -128,6 +134,7 @@ class Checkpoint(msgspec.Struct, frozen=True, omit_defaults=True):
     keys: int = 0
     written_ns: int = 0
     failure: Failure | None = None
+    baseline: int = 0
     state: Form = Form()
 
 
@@ -142,6 +149,19 @@ def space_of(name: str, generation: int) -> str:
         The namespace.
     """
     return f"{PROJECTIONS}:{name}:{generation}"
+
+
+def baseline_space_of(name: str, position: int) -> str:
+    """Tell the namespace of a baseline.
+
+    Args:
+        name: the projection.
+        position: the baseline's.
+
+    Returns:
+        The namespace.
+    """
+    return f"{PROJECTIONS}:{name}:baseline:{position}"
 
 
 def decode_checkpoint(name: str, value: bytes) -> Checkpoint:
@@ -260,15 +280,38 @@ class Shelf:
     async def _states(self, projection: Projection[S], checkpoint: Checkpoint) -> dict[str, KeyedState]:
         if not checkpoint.keyed:
             return {PLAIN: KeyedState(checkpoint.position, "", checkpoint.state)}
+        return await self.states(projection.name, space_of(projection.name, checkpoint.generation))
+
+    async def states(self, name: str, space: str) -> dict[str, KeyedState]:
+        """Read all states of a namespace.
+
+        Args:
+            name: the projection.
+            space: the namespace.
+
+        Returns:
+            The states by key.
+
+        Raises:
+            InvalidValueError: one cannot be read.
+        """
         kept: dict[str, KeyedState] = {}
         after: bytes | None = None
-        space = space_of(projection.name, checkpoint.generation)
         while page := await self.store.records(space, after=after, limit=PAGE_WORKFLOWS):
             for record in page:
                 key = record.key.decode(errors="replace")
-                kept[key] = _decode_keyed(projection.name, key, record.value or b"")
+                kept[key] = _decode_keyed(name, key, record.value or b"")
             after = page[-1].key
         return kept
+
+    async def horizon(self) -> int:
+        """Tell up to which position events may have been removed.
+
+        Returns:
+            The position; 0 when none ever were.
+        """
+        value = await self.store.record(HORIZON_SPACE, HORIZON_KEY)
+        return int(value) if value is not None and value.isdigit() else 0
 
     def read(self, projection: Projection[S], form: Form) -> S:
         """Make a state again.
@@ -329,15 +372,15 @@ class Shelf:
             return form
         return Form(coded=self.codecs.encode(msgspec.json.encode(form), CodecContext(projection.name, 0)))
 
-    def keyed_records(
-        self, folding: Folding[Any], generation: int, touched: Mapping[str, FeedEvent]
+    def state_records(
+        self, folding: Folding[Any], space: str, touched: Mapping[str, FeedEvent | KeyedState]
     ) -> list[Record]:
         """Make the records of keys.
 
         Args:
             folding: their states.
-            generation: of these states.
-            touched: the keys, and the last event of each.
+            space: the namespace for them.
+            touched: the keys, and the last event of each, or what was kept of it.
 
         Returns:
             One record for each key.
@@ -346,7 +389,6 @@ class Shelf:
             InvalidValueError: a state has no form, or is too large.
         """
         projection = folding.projection
-        space = space_of(projection.name, generation)
         records = []
         for key, event in touched.items():
             with _naming(projection.name, key):
@@ -356,7 +398,7 @@ class Shelf:
             records.append(Record(space, key.encode(), value))
         return records
 
-    def checkpoint_value(self, folding: Folding[Any], checkpoint: Checkpoint) -> bytes:
+    def with_state(self, folding: Folding[Any], checkpoint: Checkpoint) -> tuple[Checkpoint, bytes]:
         """Make the value of a checkpoint's record.
 
         Args:
@@ -364,7 +406,7 @@ class Shelf:
             checkpoint: all but the state.
 
         Returns:
-            The value.
+            The checkpoint with its state, and the value.
 
         Raises:
             InvalidValueError: the state has no form, or is too large.
@@ -376,7 +418,7 @@ class Shelf:
                 checkpoint = msgspec.structs.replace(checkpoint, state=form)
             value = msgspec.json.encode(checkpoint)
             check_size(value)
-        return value
+        return checkpoint, value
 
 
 class _naming:  # noqa: N801  # read as a sentence where it is used

@@ -12,6 +12,7 @@ import trio
 
 from treadle.errors import (
     InvalidValueError,
+    RecordChangedError,
     RuntimeClosedError,
     StoreError,
     StoreUnavailableError,
@@ -19,10 +20,13 @@ from treadle.errors import (
     UsageError,
 )
 from treadle.payloads import CodecChain, Converter, JsonConverter
+from treadle.projections.baselines import is_wanted, take_baseline
 from treadle.projections.folding import PLAIN, without_baselines
 from treadle.projections.keeper import Keeper, ProjectionStatistics
 from treadle.projections.kept import Failure, Host, Shelf
 from treadle.projections.projection import Projection
+from treadle.projections.rebuilding import Progress, Rebuilt, rebuild
+from treadle.projections.verifying import Verdict, verify
 from treadle.stores import PAGE_EVENTS, Store, Unit
 
 EVERY_EVENTS: Final = PAGE_EVENTS
@@ -50,7 +54,7 @@ class _Waiter:
 
     @property
     def served(self) -> bool:
-        return all(one.status != "following" or one.position >= self.position for one in self.keepers)
+        return all(one.has_reached(self.position) for one in self.keepers)
 
 
 class Projections:
@@ -285,6 +289,90 @@ class Projections:
         keeper.afresh = True
         self._host.nudge()
 
+    # -- duality --
+
+    async def verify(
+        self,
+        *names: str,
+        store: Store | None = None,
+        converter: Converter | None = None,
+        codecs: CodecChain | None = None,
+        progress: Progress | None = None,
+    ) -> list[Verdict]:
+        """Hold what is kept of projections against a rebuild from the log.
+
+        Nothing is written, and nobody has to stop: both sides are taken at the position of the checkpoint. Of
+        a store that retention has removed events from, the rebuild begins at the baseline that was kept, and
+        the verdict says so.
+
+        Args:
+            *names: which projections; none for all.
+            store: where from; None for the runtime's.
+            converter: what their writer used; None for the runtime's, or the usual one.
+            codecs: what their writer used; None for the runtime's, or none.
+            progress: told after each page of the feed: the position reached, and the one aimed at.
+
+        Returns:
+            A verdict for each: whether both sides are the same, or where they part.
+
+        Raises:
+            InvalidValueError: there is no such projection, nothing is kept of it, or the events that it was
+                made of are gone.
+            ProjectionVersionError: another version of the fold has made what is kept.
+            ProjectionAheadError: it has read further than the store reaches.
+            UsageError: no store was given, and no runtime keeps this set up.
+            StoreError: the store could not be read.
+        """
+        shelf = self.shelf(store, converter, codecs)
+        chosen = [self._keeper(name).projection for name in names or self.names]
+        return [await verify(shelf, projection, progress) for projection in chosen]
+
+    async def rebuild(
+        self,
+        name: str,
+        *,
+        host: Host | None = None,
+        progress: Progress | None = None,
+        from_kept: bool = False,
+    ) -> Rebuilt:
+        """Make a projection's state anew, and put it in the place of what is kept.
+
+        All at once or not at all: until it is done everybody reads the old state, and a kill on the way
+        leaves it. Afterwards this set goes on from the new one.
+
+        Args:
+            name: the projection.
+            host: ``runtime.host()`` of a runtime that does not keep this set up; None for the one that does.
+            progress: told after each page of the feed: the position reached, and the one aimed at.
+            from_kept: pass over events that retention has removed, when no baseline is there to begin at.
+
+        Returns:
+            What it has come to.
+
+        Raises:
+            InvalidValueError: there is no such projection, its fold has raised, its state cannot be kept, or
+                events it needs are gone; nothing was changed.
+            UsageError: no host was given, and no runtime keeps this set up.
+            StoreError: the store failed.
+        """
+        keeper = self._keeper(name)
+        used = self._host if host is None else host
+        if used is None:
+            raise UsageError(
+                "no runtime keeps these projections up: hand them to open_runtime(projections=...), or give"
+                " host=runtime.host()"
+            )
+        shelf = Shelf(used.store, used.converter, used.codecs)
+        keeper.rebuilding = True
+        try:
+            rebuilt = await rebuild(used, shelf, keeper.projection, progress, from_kept=from_kept)
+        finally:
+            keeper.rebuilding = False
+        if self._host is not None:
+            keeper.afresh = True
+            await self._wait_for(self._host, (keeper,), rebuilt.position)
+        return rebuilt
+
     # -- a companion of a runtime --
 
     async def open(self, host: Host) -> None:
@@ -367,6 +455,7 @@ class Projections:
         failed = bool(to_write) and not await self._write(to_write)
         if moved and not failed:
             return 0.0
+        await self._keep_baselines(host)
         if failed:
             return PAUSE_SECONDS
         later = [at for keeper, at in due.items() if at is not None and keeper not in to_write]
@@ -439,6 +528,24 @@ class Projections:
             raise
         except Exception as error:  # noqa: BLE001  # the user's own decode may raise anything
             keeper.refuse(error)
+
+    async def _keep_baselines(self, host: Host) -> None:
+        """Copy the states of those that could be rebuilt no more, because events were removed."""
+        shelf = self._shelf
+        assert shelf is not None  # noqa: S101  # opened
+        horizon = await shelf.horizon()
+        if not horizon:
+            return
+        for keeper in self._keepers.values():
+            there, value = keeper.checkpoint, keeper.stored
+            if keeper.status != "following" or keeper.afresh or there is None or value is None:
+                continue
+            if not is_wanted(there, horizon):
+                continue
+            try:
+                keeper.checkpoint, keeper.stored = await take_baseline(host, shelf, keeper.name, there, value)
+            except RecordChangedError:
+                keeper.overtaken(trio.current_time() + self._standby_seconds)
 
     # -- writing --
 
