@@ -380,6 +380,7 @@ async def test_statistics_are_frozen_and_right(opened, store):
         "events_waiting": 2,
         "committing": True,
         "closing": False,
+        "projections": None,
         "retention": attrs.asdict(RetentionStatistics()),
         "runner": attrs.asdict(RunnerStatistics("none")),
     }

@@ -119,6 +119,9 @@ class _View:
     def epoch(self) -> int:
         return self._store._epoch
 
+    def record(self, namespace: str, key: bytes) -> bytes | None:
+        return self._store._records.get(namespace, {}).get(key)
+
 
 class MemoryStore(Store):
     """A store in memory; see `Store` for what every method promises.

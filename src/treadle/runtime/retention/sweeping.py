@@ -257,6 +257,8 @@ class Sweep:
                 for removal in step:
                     await self._do(removal)
                 continue
+            if any(removal.doing != "keep" for removal in step):
+                await self._needs.raise_horizon(self._checkpoint)
             # All of a step are in one group of the committer: they share its fsync.
             async with trio.open_nursery() as nursery:
                 for removal in step:
