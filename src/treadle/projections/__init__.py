@@ -8,10 +8,13 @@ from treadle.projections.keeper import ProjectionStatistics
 from treadle.projections.live import Projections
 from treadle.projections.projection import Projection
 from treadle.projections.rebuilding import Rebuilt
+from treadle.projections.retries import RETRIES, AdaptiveRetry, retries
 from treadle.projections.verifying import Difference, Verdict
 from treadle.stores import FeedEvent
 
 __all__ = [
+    "RETRIES",
+    "AdaptiveRetry",
     "Difference",
     "FeedEvent",
     "Projection",
@@ -19,4 +22,5 @@ __all__ = [
     "Projections",
     "Rebuilt",
     "Verdict",
+    "retries",
 ]

@@ -13,6 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import attrs
 import trio
 
+from treadle.engine.learning import Known
 from treadle.errors import InvalidValueError, TreadleError
 from treadle.kernel import Kernel
 from treadle.payloads import CodecChain, Converter
@@ -133,6 +134,10 @@ class Companion(Protocol):
 
     def statistics(self) -> Any:
         """Tell what it is doing; a frozen value."""
+
+
+class Learner(Companion, Known, Protocol):
+    """A companion that learns from attempts, and is asked what it knows when the next one is chosen."""
 
 
 @attrs.define(slots=True, eq=False)

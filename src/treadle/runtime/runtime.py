@@ -61,6 +61,8 @@ class RuntimeStatistics:
         runner: what it does about durable workflows.
         retention: what it has removed.
         projections: what the projections tell that it keeps up; None without any.
+        retries: how the projection stands of what its activities' retries have learned; None without such
+            retries, or where another process is the runner.
     """
 
     workflows_known: int
@@ -77,6 +79,7 @@ class RuntimeStatistics:
     runner: RunnerStatistics
     retention: RetentionStatistics
     projections: Any
+    retries: Any
 
 
 class Runtime:
@@ -104,7 +107,14 @@ class Runtime:
         self._changes = Changes(store, kernel, config.poll_seconds)
         self._supervisor = Supervisor(store, kernel, config, self._changes)
         self._durable = DurableService(
-            store, kernel, config, self._supervisor, self._changes, options=durable, failed=self._fail
+            store,
+            kernel,
+            config,
+            self._supervisor,
+            self._changes,
+            options=durable,
+            make_host=self.host,
+            failed=self._fail,
         )
         self._retention = Retention(self, retention)
         self._companions = Companions(self.host, kernel, companions)
@@ -334,6 +344,7 @@ class Runtime:
             runner=self._durable.statistics(),
             retention=self._retention.statistics(),
             projections=next(iter(self._companions.statistics()), None),
+            retries=self._durable.learning(),
         )
 
     def host(self) -> Host:
@@ -445,6 +456,7 @@ class Runtime:
                 # They have read what was committed, and write how far.
                 with trio.move_on_after(self.config.close_timeout_seconds, shield=True):
                     await self._companions.close()
+                await self._durable.close_learning()
         finally:
             self._supervisor.closing = True
         try:

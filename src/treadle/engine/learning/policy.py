@@ -100,6 +100,14 @@ class AdaptivePolicy:
         object.__setattr__(self, "half_life_ns", half_life_ns)
         object.__setattr__(self, "attempt_cost_ns", cost_ns)
 
+    def learner(self) -> Any:
+        """Make what follows the log for it; the one that users write brings one.
+
+        Returns:
+            A companion that tells what is known; None here, where nobody may know of any.
+        """
+        return None
+
     @property
     def grain_ns(self) -> int:
         """The shortest wait above none; a second when there is no other."""

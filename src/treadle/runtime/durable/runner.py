@@ -87,6 +87,7 @@ class Runner:
         converter: values to JSON and back.
         codecs: what happens to payloads between converter and store.
         stopped: called with the error after which this runner can do nothing more.
+        known: what retries have learned.
     """
 
     def __init__(
@@ -101,13 +102,14 @@ class Runner:
         converter: Converter,
         codecs: CodecChain,
         stopped: Callable[[TreadleError], object],
+        known: Known = NOTHING_KNOWN,
     ) -> None:
         self.store = store
         self.kernel = kernel
         self.config = config
         self.registry = registry
         self.converter = converter
-        self.known: Known = NOTHING_KNOWN
+        self.known = known
         self.envelopes = Envelopes(codecs)
         self.stopping = False
         self.since_ns = 0
