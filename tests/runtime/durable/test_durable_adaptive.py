@@ -221,7 +221,7 @@ async def test_what_was_learned_is_what_the_log_teaches(opened, autojump_clock):
     async with opened(FLOWS, ACTIVITIES) as runtime:
         for number in range(10):
             await (await runtime.start(fetching, "eu", id=f"w-{number}")).result()
-        await until_learned(runtime)
+        await trio.sleep(2)  # it is written each second
         projections = runtime._durable._learner.projections
         (verdict,) = await projections.verify(RETRIES)
 
