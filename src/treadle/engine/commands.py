@@ -184,7 +184,12 @@ def _first_choice(execution: Execution, name: str, policy: AdaptivePolicy, argum
         # Whatever else is recorded here, the comparison that follows says so.
         return decode_record(event, ActivityScheduled).choice if event.kind is _scheduled else None
     execution.run.pass_marks()
-    key = policy.key_of(execution.converter.decode(arguments))
+    try:
+        key = policy.key_of(execution.converter.decode(arguments))
+    except InvalidValueError as error:
+        # A slip of whoever defined the activity. Raised into the workflow, it would have to be raised again by
+        # every replay, which does not ask for the key.
+        raise execution.hold(f"{current_line()}: activity {name!r}: {error}", reason=str(error)) from error
     stream = stream_of(execution.run.seed, journal.next_seq, 1)
     return choose(policy, execution.known, Standing(name, key, journal.now_ns), stream)
 

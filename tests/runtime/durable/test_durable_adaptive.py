@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from random import Random
 
 import pytest
 import trio
@@ -14,6 +15,7 @@ from treadle import Projection, Projections, RuntimeConfig, activity, open_runti
 from treadle.engine.learning import Arm
 from treadle.errors import StoreUnavailableError, WorkflowFailedError
 from treadle.events import EventKind
+from treadle.kernel import InlineKernel
 from treadle.payloads import Encryption, KeyRing
 from treadle.projections import RETRIES, retries
 
@@ -54,6 +56,14 @@ async def calling(what: str) -> str:
 
 
 FLOWS, ACTIVITIES = [fetching, calling], [fetch, call]
+
+
+@pytest.fixture
+def kernel() -> InlineKernel:
+    """Chance that is the same in every run."""
+    kernel = InlineKernel()
+    kernel._random = Random(7)
+    return kernel
 
 
 async def payloads(runtime, workflow_id, *kinds):
