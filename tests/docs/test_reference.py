@@ -28,7 +28,18 @@ from treadle.sim.workloads import WORKLOADS, workload
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-ROOMS_WITH_LIMITS = ("events", "log", "payloads", "engine", "stores", "formats", "checkers", "runtime", "sim")
+ROOMS_WITH_LIMITS = (
+    "events",
+    "log",
+    "payloads",
+    "engine",
+    "stores",
+    "formats",
+    "checkers",
+    "projections",
+    "runtime",
+    "sim",
+)
 SENTINELS = {
     "INTEGER_MAX",  # SQLite's own largest number
     "POSITION_MAX",  # cuts nothing

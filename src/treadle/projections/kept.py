@@ -186,7 +186,20 @@ def decode_checkpoint(name: str, value: bytes) -> Checkpoint:
         ) from error
 
 
-def _decode_keyed(name: str, key: str, value: bytes) -> KeyedState:
+def decode_keyed(name: str, key: str, value: bytes) -> KeyedState:
+    """Read the state of a key.
+
+    Args:
+        name: the projection.
+        key: whose state.
+        value: of its record.
+
+    Returns:
+        The state, and the last event that changed it.
+
+    Raises:
+        InvalidValueError: it is none of ours.
+    """
     try:
         return msgspec.json.decode(value, type=KeyedState)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -300,7 +313,7 @@ class Shelf:
         while page := await self.store.records(space, after=after, limit=PAGE_WORKFLOWS):
             for record in page:
                 key = record.key.decode(errors="replace")
-                kept[key] = _decode_keyed(name, key, record.value or b"")
+                kept[key] = decode_keyed(name, key, record.value or b"")
             after = page[-1].key
         return kept
 
