@@ -1,15 +1,15 @@
-"""What retries that learn are worth: time to success and wasted attempts, in worlds that change and steady ones.
+"""What retries that learn are worth: time to success and wasted attempts, in changing worlds and steady ones.
 
-Everything is simulated in virtual time, with the policy, the choice and the fold that a runtime uses. Each seed
-is one day of calls; three strategies meet the very same days: treadle's `Retry()` (exponential backoff, without
-its bound on attempts), an `AdaptiveRetry`, and the best arm: of all routes and waits that one which would have
-been best had it been known from the start, and nothing else ever tried.
+Everything is simulated in virtual time, with the policy, the choice and the fold that a runtime uses. Each
+seed is one day of calls; three strategies meet the very same days (and the same coins, in their order):
+treadle's `Retry()` (exponential backoff, without its bound on attempts), an `AdaptiveRetry`, and the best
+arm, which is of all routes and waits the one that would have been best had it been known from the start.
 
-A row's figures are ratios to `Retry()`, with the 95 % interval of a bootstrap over the seeds; `price` is waiting
-and wasted attempts together, an attempt at its cost (5 s by default). At the end one world is run once more,
-through a real runtime, and what that has learned is held against its log.
+A row's figures are ratios to `Retry()`, with the 95 % interval of a bootstrap over the seeds; `price` is
+waiting and wasted attempts together, an attempt at what the policy says it costs. At the end one world is run
+once more, through a real runtime, and what that has learned is held against its log.
 
-    python benchmarks/learning.py [--seeds 40] [--picture docs/pictures/learning.svg]
+    python benchmarks/learning.py [--seeds 30] [--picture docs/pictures/learning.svg]
 """
 
 from __future__ import annotations
@@ -23,15 +23,18 @@ from pathlib import Path
 from random import Random
 from typing import Any, ClassVar, NamedTuple, Protocol
 
+import attrs
 import trio
 import trio.testing
 from rich.console import Console
 from rich.table import Table
 
-from treadle import activity, open_runtime, workflow
+from treadle import Projections, RuntimeConfig, activity, open_runtime, workflow
 from treadle.activity import AdaptiveRetry, Retry
 from treadle.engine.learning import Choice, Experience, Standing, Trial, choose, learn
 from treadle.kernel import InlineKernel
+from treadle.projections import RETRIES, retries
+from treadle.projections.retries import key_of
 from treadle.stores.memory import MemoryStore
 
 ARMS = (1, 3, 10, 30, 100)
@@ -55,12 +58,12 @@ class World(Protocol):
 
 
 class Outages:
-    """It is down every half an hour or so, for about as long as is usual in those six hours: 8, 45 or 240 s."""
+    """It is down every half an hour or so, as long as is usual in those six hours: 8, 45 or 240 s."""
 
     routes: ClassVar[tuple[str, ...]] = ("",)
 
     def __init__(self, seed: int) -> None:
-        self.random = Random(f"world {seed}")  # noqa: S311
+        self.random = Random(f"world {seed}")
         self.begins: list[float] = []
         self.ends: list[float] = []
         now = 0.0
@@ -71,31 +74,37 @@ class Outages:
             self.ends.append(now)
 
     def mean_up(self) -> float:
+        """Tell how long it is up between two times that it is down."""
         return HOUR / 2
 
     def lasts(self, now: float) -> float:
-        usual = Random(f"{self.begins[0]} {now // (6 * HOUR)}").choice((8, 45, 240))  # noqa: S311
+        """Tell how long it is down this time."""
+        usual = Random(f"{self.begins[0]} {now // (6 * HOUR)}").choice((8, 45, 240))
         return usual * self.random.uniform(0.8, 1.2)
 
     def succeeds(self, route: str, now: float) -> bool:  # noqa: ARG002
+        """Tell what an attempt comes to."""
         place = bisect_right(self.begins, now) - 1
         return place < 0 or self.ends[place] <= now
 
 
 class OutagesOfAnyLength(Outages):
-    """It is down every half an hour or so: mostly for seconds, sometimes for ten minutes, never predictably."""
+    """It is down every half an hour or so: mostly for seconds, sometimes for ten minutes."""
 
     def lasts(self, now: float) -> float:  # noqa: ARG002
-        return self.random.expovariate(1 / 3 if self.random.random() < 0.6 else 1 / 600)  # noqa: PLR2004
+        """Tell how long it is down this time."""
+        return self.random.expovariate(1 / 3 if self.random.random() < 0.6 else 1 / 600)
 
 
 class Hiccups(Outages):
     """About once a minute it fails for three seconds or so; every hour is like every other."""
 
     def mean_up(self) -> float:
+        """Tell how long it is up between two times that it is down."""
         return 60
 
     def lasts(self, now: float) -> float:  # noqa: ARG002
+        """Tell how long it is down this time."""
         return self.random.expovariate(1 / 3)
 
 
@@ -105,12 +114,13 @@ class RateLimits:
     routes: ClassVar[tuple[str, ...]] = ("",)
 
     def __init__(self, seed: int) -> None:
-        random = Random(f"world {seed}")  # noqa: S311
+        random = Random(f"world {seed}")
         self.windows = [random.choice((10, 20, 45, 60)) for _ in range(100)]
         self.window = (0, 0)
         self.taken = 0
 
     def succeeds(self, route: str, now: float) -> bool:  # noqa: ARG002
+        """Tell what an attempt comes to."""
         seconds = self.windows[int(now // (6 * HOUR))]
         window = (seconds, int(now // seconds))
         if window != self.window:
@@ -125,11 +135,12 @@ class FlakyRoutes:
     routes: ClassVar[tuple[str, ...]] = ("primary", "backup")
 
     def __init__(self, seed: int) -> None:
-        random = Random(f"world {seed}")  # noqa: S311
+        random = Random(f"world {seed}")
         self.good = [random.choice(self.routes) for _ in range(100)]
-        self.coin = Random(f"coin {seed}")  # noqa: S311
+        self.coin = Random(f"coin {seed}")
 
     def succeeds(self, route: str, now: float) -> bool:
+        """Tell what an attempt comes to."""
         return self.coin.random() < (0.97 if route == self.good[int(now // (2 * HOUR))] else 0.35)
 
 
@@ -139,10 +150,11 @@ class Steady:
     routes: ClassVar[tuple[str, ...]] = ("",)
 
     def __init__(self, seed: int) -> None:
-        self.coin = Random(f"coin {seed}")  # noqa: S311
+        self.coin = Random(f"coin {seed}")
 
     def succeeds(self, route: str, now: float) -> bool:  # noqa: ARG002
-        return self.coin.random() < 0.9  # noqa: PLR2004
+        """Tell what an attempt comes to."""
+        return self.coin.random() < 0.9
 
 
 WORLDS: Mapping[str, Callable[[int], World]] = {
@@ -187,13 +199,15 @@ class Backoff:
         self.retry, self.route = Retry(attempts=None), route
 
     def first(self, call: Call, now: float) -> Choice:  # noqa: ARG002
+        """Choose the first attempt."""
         return Choice("", self.route)
 
     def following(self, call: Call, choice: Choice, now: float) -> Choice:  # noqa: ARG002
+        """Choose the one after a failure."""
         return Choice("", self.route, 0, self.retry.delay_ns(call.attempt))
 
     def ended(self, choice: Choice, now: float, *, success: bool) -> None:
-        pass
+        """Hear of an attempt's end."""
 
 
 class OneArm(Backoff):
@@ -208,16 +222,19 @@ class Learning:
     """The real policy, the real choice, the real fold."""
 
     def __init__(self, policy: AdaptiveRetry, seed: int) -> None:
-        self.policy, self.stream = policy, Random(f"choices {seed}")  # noqa: S311
+        self.policy, self.stream = policy, Random(f"choices {seed}")
         self.experience: Experience | None = None
 
     def of(self, activity: str, key: str) -> Experience | None:  # noqa: ARG002
+        """Tell what is known."""
         return self.experience
 
     def first(self, call: Call, now: float) -> Choice:
+        """Choose the first attempt."""
         return self._chosen(call, "", now)
 
     def following(self, call: Call, choice: Choice, now: float) -> Choice:
+        """Choose the one after a failure."""
         return self._chosen(call, choice.route, now)
 
     def _chosen(self, call: Call, route: str, now: float) -> Choice:
@@ -228,6 +245,7 @@ class Learning:
         return found
 
     def ended(self, choice: Choice, now: float, *, success: bool) -> None:
+        """Hear of an attempt's end."""
         arm = choice.arm
         trial = Trial("called", "", self.policy.half_life_ns, arm.route, arm.failed, arm.delay_ns)
         self.experience = learn(self.experience, trial, round(now * NANOSECONDS), success=success)
@@ -243,12 +261,13 @@ class Day(NamedTuple):
     wasted: float
 
     def price(self, cost: float) -> float:
+        """Tell both in one."""
         return self.waited + cost * self.wasted
 
 
 def day(world: World, strategy: Strategy, seed: int) -> Day:
     """Let a day of calls happen."""
-    arrivals, now = Random(f"arrivals {seed}"), 0.0  # noqa: S311
+    arrivals, now = Random(f"arrivals {seed}"), 0.0
     agenda: list[tuple[float, int, Call, Choice | None]] = []
     while (now := now + arrivals.expovariate(CALLS_PER_SECOND)) < DAY:
         agenda.append((now, len(agenda), Call(len(agenda), now, 1, {}), None))
@@ -285,7 +304,7 @@ class Ratio(NamedTuple):
 
 def ratio(ours: Iterable[float], theirs: Iterable[float]) -> Ratio:
     """Compare two strategies over the same days."""
-    pairs, random = list(zip(ours, theirs, strict=True)), Random(0)  # noqa: S311
+    pairs, random = list(zip(ours, theirs, strict=True)), Random(0)
     resampled = sorted(
         sum(one for one, _ in drawn) / sum(other for _, other in drawn)
         for drawn in (random.choices(pairs, k=len(pairs)) for _ in range(RESAMPLES))
@@ -385,86 +404,113 @@ def draw(rows: list[Row], path: Path) -> None:
 # -- the same through a runtime --------------------------------------------------------------------------
 
 
-async def run_day(make: Callable[[int], World], policy: Any, calls: int) -> tuple[float, int, int]:
-    """Run calls of a world through a real runtime; tell waiting, wasted attempts, and lessons held."""
-    world, began, wasted = make(1), trio.current_time(), 0
-    ended: list[float] = []
+ADAPTIVE = AdaptiveRetry(arms=ARMS, attempts=None)
 
-    @activity.define(name="called", retry=policy)
-    async def called() -> None:
-        nonlocal wasted
-        info = activity.info()
-        now = trio.current_time() - began
-        if not world.succeeds(info.route or world.routes[0], now):
-            wasted += 1
-            raise OSError("down")
-        ended.append(now)
 
-    @workflow.define
-    async def calling() -> None:
-        await workflow.activity(called)
+class Shown:
+    """The world that the activities below call, and what has come of it."""
 
-    kernel, arrivals, waited = InlineKernel(), Random("arrivals 1"), 0.0  # noqa: S311
+    world: World
+    began: float
+    wasted: int
+
+
+async def _call() -> None:
+    if not Shown.world.succeeds("", trio.current_time() - Shown.began):
+        Shown.wasted += 1
+        raise OSError("down")
+
+
+@activity.define(retry=Retry(attempts=None))
+async def call_patiently() -> None:
+    """Call with the default policy."""
+    await _call()
+
+
+@activity.define(retry=ADAPTIVE)
+async def call_learning() -> None:
+    """Call with the policy that learns."""
+    await _call()
+
+
+@workflow.define
+async def patient() -> None:
+    """Call once."""
+    await workflow.activity(call_patiently)
+
+
+@workflow.define
+async def learning() -> None:
+    """Call once."""
+    await workflow.activity(call_learning)
+
+
+async def run_day(definition: Any, called: Any, calls: int) -> tuple[float, int, int]:
+    """Run calls of a world through a real runtime; tell waiting, wasted attempts, and arms learned."""
+    Shown.world, Shown.began, Shown.wasted = Outages(1), trio.current_time(), 0
+    kernel, arrivals, waited = InlineKernel(), Random("arrivals 1"), 0.0
+    kernel._random = Random(1)  # type: ignore[assignment]
+    store = MemoryStore(kernel)
+    config = RuntimeConfig(poll_seconds=DAY)
     async with open_runtime(
-        MemoryStore(kernel), workflows=[calling], activities=[called], kernel=kernel
+        store, workflows=[definition], activities=[called], kernel=kernel, config=config
     ) as runtime:
 
         async def call(number: int) -> None:
             nonlocal waited
             start = trio.current_time()
-            await (await runtime.start(calling, id=f"call-{number}")).result()
+            await (await runtime.start(definition, id=f"call-{number}")).result()
             waited += trio.current_time() - start
 
         async with trio.open_nursery() as nursery:
             for number in range(calls):
                 await trio.sleep(arrivals.expovariate(CALLS_PER_SECOND))
                 nursery.start_soon(call, number)
-        await trio.sleep(2)
-        learner: Any = runtime._durable._learner
-        lessons = 0
-        if learner is not None:
-            (verdict,) = await learner.projections.verify("treadle:retries")
-            assert verdict.same, verdict
-            lessons = len(learner.of("called", "").lessons)
-    return waited / calls, wasted, lessons
+    lessons = 0
+    if called is call_learning:
+        projections = Projections(retries())
+        (verdict,) = await projections.verify(store=store)
+        assert verdict.same, verdict
+        state = await projections.stored(RETRIES, key_of(called.name, ""), store=store)
+        lessons = len(state.lessons)
+    return waited / calls, Shown.wasted, lessons
 
 
 def through_a_runtime(console: Console, calls: int) -> None:
-    """Run outages of usual lengths through a runtime: the same code, the same direction."""
-    for name, policy in (("Retry()", Retry(attempts=None)), ("AdaptiveRetry", AdaptiveRetry(arms=ARMS, attempts=None))):
+    """Run outages of usual lengths through a runtime: the same code, so the same direction."""
+    for name, definition, called in (
+        ("Retry()", patient, call_patiently),
+        ("AdaptiveRetry", learning, call_learning),
+    ):
         clock = trio.testing.MockClock(autojump_threshold=0)
-        waited, wasted, lessons = trio.run(run_day, Outages, policy, calls, clock=clock)
+        waited, wasted, lessons = trio.run(run_day, definition, called, calls, clock=clock)
         learned = f"; {lessons} arms learned, equal to a rebuild from its log" if lessons else ""
         console.print(
-            f"through a runtime, {name}: {waited:.3f} s a call, {wasted / calls:.4f} wasted attempts{learned}"
+            f"outages of usual lengths, {calls:,} calls through a runtime, {name}:"
+            f" {waited:.3f} s a call, {wasted / calls:.4f} wasted{learned}",
+            soft_wrap=True,
+            highlight=False,
         )
 
 
 def main() -> None:
     """Measure, print, draw."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--seeds", type=int, default=40)
+    parser.add_argument("--seeds", type=int, default=30)
     parser.add_argument("--world", action="append", choices=list(WORLDS))
     parser.add_argument("--picture", type=Path)
     parser.add_argument("--calls", type=int, default=5_000, help="through the runtime; 0 for none")
-    parser.add_argument("--attempt-cost", type=float, default=AdaptiveRetry(arms=ARMS).attempt_cost_seconds)
-    parser.add_argument("--half-life", type=float, default=AdaptiveRetry(arms=ARMS).half_life_seconds)
+    parser.add_argument("--attempt-cost", type=float, default=ADAPTIVE.attempt_cost_seconds)
+    parser.add_argument("--half-life", type=float, default=ADAPTIVE.half_life_seconds)
     given = parser.parse_args()
-    policy = AdaptiveRetry(
-        arms=ARMS, attempts=None, attempt_cost_seconds=given.attempt_cost, half_life_seconds=given.half_life
+    policy = attrs.evolve(
+        ADAPTIVE, attempt_cost_seconds=given.attempt_cost, half_life_seconds=given.half_life
     )
-    rows = []
-    for name, make in WORLDS.items():
-        if given.world and name not in given.world:
-            continue
-        own = AdaptiveRetry(
-            arms=ARMS,
-            routes=make(0).routes,
-            attempts=None,
-            attempt_cost_seconds=given.attempt_cost,
-            half_life_seconds=given.half_life,
-        )
-        rows.append(measured(name, make, given.seeds, own))
+    rows = [
+        measured(name, make, given.seeds, attrs.evolve(policy, routes=make(0).routes))
+        for name, make in WORLDS.items()
+        if not given.world or name in given.world
+    ]
     console = Console(width=None if Console().is_terminal else 150)
     show(rows, given.seeds, policy, console)
     if given.picture is not None:

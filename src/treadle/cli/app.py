@@ -84,6 +84,14 @@ GROUPS: Final = {
   treadle projection delete totals
 """,
     ),
+    "retry": (
+        "Look at what retries that learn have learned.",
+        """Examples:
+
+  treadle retry report
+  treadle retry report --activity charge --picture charge.svg
+""",
+    ),
     "sim": (
         "Simulate whole worlds from a seed: real code, virtual time, faults, every promise checked.",
         """Examples:
@@ -335,6 +343,11 @@ COMMANDS: Final = (
         "projection delete",
         "projections.deleting:delete",
         "Remove all that is kept of a projection; retention asks for it no longer.",
+    ),
+    Command(
+        "retry report",
+        "retries.reporting:report",
+        "Show what retries that learn have learned: for each arm its attempts, and its chance of success.",
     ),
     Command(
         "workflow branch",

@@ -172,6 +172,8 @@ def schedule_activity(
     else:
         seq, payload = journal.command(_scheduled, payload)
     pending = PendingActivity(task, seq, payload, journal.now_ns)
+    if call.policy is not None:
+        pending.number = execution.run.choosing_calls
     execution.run.activities[seq] = pending
     return pending
 
@@ -179,6 +181,7 @@ def schedule_activity(
 def _first_choice(execution: Execution, name: str, policy: AdaptivePolicy, arguments: bytes) -> Choice | None:
     """Choose how the first attempt is made; while history lasts, take what was chosen then."""
     journal = execution.journal
+    execution.run.choosing_calls += 1
     event = journal.peek()
     if event is not None:
         # Whatever else is recorded here, the comparison that follows says so.
@@ -187,10 +190,10 @@ def _first_choice(execution: Execution, name: str, policy: AdaptivePolicy, argum
     try:
         key = policy.key_of(execution.converter.decode(arguments))
     except InvalidValueError as error:
-        # A slip of whoever defined the activity. Raised into the workflow, it would have to be raised again by
-        # every replay, which does not ask for the key.
+        # A slip of whoever defined the activity. Raised into the workflow, it would have to be raised again
+        # by every replay, which does not ask for the key.
         raise execution.hold(f"{current_line()}: activity {name!r}: {error}", reason=str(error)) from error
-    stream = stream_of(execution.run.seed, journal.next_seq, 1)
+    stream = stream_of(execution.run.seed, execution.run.choosing_calls, 1)
     return choose(policy, execution.known, Standing(name, key, journal.now_ns), stream)
 
 

@@ -48,6 +48,7 @@ class PendingActivity(msgspec.Struct, eq=False):
         scheduled_ns: when it was scheduled.
         state: where it stands.
         attempts: those that have failed, or None.
+        number: which of the run's calls it is whose attempts a policy chooses; 0 for any other.
     """
 
     # A struct and no attrs class: replay makes one for each activity ever run, and this one is made in C.
@@ -57,6 +58,7 @@ class PendingActivity(msgspec.Struct, eq=False):
     scheduled_ns: int
     state: ActivityState = ActivityState.SCHEDULED
     attempts: Attempts | None = None
+    number: int = 0
 
     def __repr__(self) -> str:
         return f"activity {self.name!r} (seq {self.seq})"
@@ -111,7 +113,7 @@ class PendingActivity(msgspec.Struct, eq=False):
             What a policy that chooses is asked by, once the attempt has ended.
         """
         choice = self.choice
-        return PLAINLY_MADE if choice is None else Made(choice, self.failed_on, seed)
+        return PLAINLY_MADE if choice is None else Made(choice, self.failed_on, seed, self.number)
 
     @property
     def next_due_ns(self) -> int | None:

@@ -35,11 +35,13 @@ class Made:
         choice: the arm it was given; None for any other policy.
         failed_on: how many attempts of the call have failed on each route before it.
         seed: of the run, from which the next choice's chance is derived.
+        number: which of the run's calls it belongs to that are chosen for.
     """
 
     choice: Choice | None = None
     failed_on: Mapping[str, int] = NO_FAILURES
     seed: bytes = b""
+    number: int = 0
 
     @property
     def route(self) -> str:
@@ -133,7 +135,8 @@ def _chosen(
         None if asked is None else nanoseconds_asked(asked),
         _left_ns(ended, now_ns),
     )
-    return choose(policy, known, standing, stream_of(ended.made.seed, ended.seq, ended.number + 1))
+    stream = stream_of(ended.made.seed, ended.made.number, ended.number - ended.lost + 1)
+    return choose(policy, known, standing, stream)
 
 
 def _left_ns(ended: Ended, now_ns: int) -> int | None:

@@ -12,7 +12,7 @@ from treadle.cli.durable.modules import import_module
 from treadle.cli.exits import CommandError, NotFoundError
 from treadle.errors import InvalidValueError
 from treadle.payloads import CodecChain, JsonConverter
-from treadle.projections import Projection, Projections
+from treadle.projections import RETRIES, Projection, Projections, retries
 from treadle.projections.kept import Checkpoint, Shelf, decode_checkpoint
 from treadle.stores import Store
 
@@ -86,21 +86,30 @@ async def not_kept(shelf: Shelf, name: str) -> NotFoundError:
     return NotFoundError(f"nothing is kept of projection {name!r}; {guess}This store keeps: {known}")
 
 
-def load_projection(name: str, target: str) -> AnyProjection:
-    """Find a projection in the user's module.
+def load_projection(name: str, target: str | None, codecs: CodecChain) -> AnyProjection:
+    """Find a projection in the user's module, or among treadle's own.
 
     Args:
         name: the projection's name.
-        target: ``MODULE``, or ``MODULE:NAME`` of the variable that holds it.
+        target: ``MODULE``, or ``MODULE:NAME`` of the variable that holds it; None for one of treadle's own.
+        codecs: what payloads go through, for those of treadle's own that read them.
 
     Returns:
         The projection: one that the module names, or one of a set, `Projections`, that it names.
 
     Raises:
-        CommandError: the name is none of a module, or two different projections have the name.
+        CommandError: the name is none of a module, two different projections have the name, or no module was
+            named and it is none of treadle's own.
         NotFoundError: there is no such module, or no such projection in it.
         FailedError: the module could not be imported.
     """
+    if target is None:
+        if name == RETRIES:
+            return retries(codecs)
+        raise CommandError(
+            f"projection {name!r} is made by code of yours; name its module: {name} MODULE. Without one:"
+            f" {RETRIES}"
+        )
     module_name, _, variable = target.partition(":")
     module = import_module(module_name)
     if variable and variable not in vars(module):

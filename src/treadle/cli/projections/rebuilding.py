@@ -28,7 +28,7 @@ EXAMPLES: Final = """Examples:
 
 def rebuild(
     name: NameArgument,
-    module: ModuleArgument,
+    module: ModuleArgument = None,
     /,
     *,
     from_kept: Flag = False,
@@ -44,7 +44,7 @@ def rebuild(
 
     Args:
         name: the projection.
-        module: where its code is.
+        module: where its code is; treadle:retries needs none.
         from_kept: pass over events that were removed, when no baseline is kept to begin at.
         codecs: what payloads go through; needed for states that are to be encoded.
         output: how it is told what it has come to.
@@ -55,8 +55,9 @@ def rebuild(
         InvalidValueError: its fold has raised, its state cannot be kept, or events it needs were removed.
         StoreError: the store could not be opened, read or written.
     """
-    projection = load_projection(name, module)
-    rebuilt = trio.run(_rebuild, store, projection, load_codecs(codecs), from_kept)
+    chain = load_codecs(codecs)
+    projection = load_projection(name, module, chain)
+    rebuilt = trio.run(_rebuild, store, projection, chain, from_kept)
     _show(rebuilt, output)
 
 

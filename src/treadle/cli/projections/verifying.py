@@ -26,18 +26,19 @@ EXAMPLES: Final = """Examples:
 
   treadle projection verify totals shop.views
   treadle projection verify totals shop.views:TOTALS -o json
+  treadle projection verify treadle:retries
 """
 MODULE_HELP: Final = (
     "the module in which the projection is, or MODULE:NAME of the variable that holds it, or its set."
 )
-ModuleArgument = Annotated[str, Parameter(name="MODULE", help=MODULE_HELP)]
+ModuleArgument = Annotated[str | None, Parameter(name="MODULE", help=MODULE_HELP, show_default=False)]
 DIFFERENCES_SHOWN_MAX: Final = 10
 """How many differences a table shows: the first one is where to look."""
 
 
 def verify(
     name: NameArgument,
-    module: ModuleArgument,
+    module: ModuleArgument = None,
     /,
     *,
     codecs: CodecsOption = None,
@@ -52,7 +53,7 @@ def verify(
 
     Args:
         name: the projection.
-        module: where its code is.
+        module: where its code is; treadle:retries needs none.
         codecs: what payloads go through; needed for states that were encoded.
         output: how the verdict is printed.
         store: the store, which must exist.
@@ -65,8 +66,9 @@ def verify(
         ProjectionVersionError: another version of its fold has made what is kept.
         StoreError: the store could not be opened or read.
     """
-    projection = load_projection(name, module)
-    verdict = trio.run(_verify, store, projection, load_codecs(codecs))
+    chain = load_codecs(codecs)
+    projection = load_projection(name, module, chain)
+    verdict = trio.run(_verify, store, projection, chain)
     _show(verdict, output)
     return OK if verdict.same else VIOLATION
 

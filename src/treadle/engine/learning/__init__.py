@@ -17,12 +17,14 @@ from treadle.engine.learning.choosing import (
 from treadle.engine.learning.experience import Experience, Lesson, learn
 from treadle.engine.learning.folding import SUCCESS_BY_KIND, Experiences, trial_in
 from treadle.engine.learning.policy import AdaptivePolicy
+from treadle.engine.learning.telling import ArmReport, told
 
 __all__ = [
     "NOTHING_KNOWN",
     "SUCCESS_BY_KIND",
     "AdaptivePolicy",
     "Arm",
+    "ArmReport",
     "Choice",
     "Experience",
     "Experiences",
@@ -36,5 +38,6 @@ __all__ = [
     "interval",
     "learn",
     "stream_of",
+    "told",
     "trial_in",
 ]

@@ -29,6 +29,10 @@ from treadle.engine.learning.policy import AdaptivePolicy
 
 CHANCE_MIN: Final = 1e-9
 """A price has an end: of two arms that both seem hopeless the shorter one is taken."""
+HALF_A_SUCCESS: Final = 0.5
+"""What the prior of an arm holds at least: with less, all its draws lie at nothing, and order no arms."""
+PRIOR_STRETCH_MAX: Final = 10
+"""How many times its own weight a prior may get for that; the rest experience must be able to outweigh."""
 NOTHING_FAILED: Final[Mapping[str, int]] = {}
 
 
@@ -81,18 +85,20 @@ class Standing(NamedTuple):
     left_ns: int | None = None
 
 
-def stream_of(seed: bytes, seq: int, attempt: int) -> Random:
+def stream_of(seed: bytes, number: int, attempt: int) -> Random:
     """Make the chance by which one attempt's arm is chosen.
+
+    By the call's number and not its seq: an attempt that is lost writes an event, and moves all later ones.
 
     Args:
         seed: of the run; itself written down.
-        seq: of the ACTIVITY_SCHEDULED.
-        attempt: the attempt's number, from 1.
+        number: which of the run's calls it is that are chosen for.
+        attempt: the attempt's number, from 1, lost ones left out.
 
     Returns:
         A stream of its own: who chooses before or meanwhile moves nothing here.
     """
-    digest = blake2b(b"attempt:%d:%d" % (seq, attempt), key=seed, digest_size=16).digest()
+    digest = blake2b(b"attempt:%d:%d" % (number, attempt), key=seed, digest_size=16).digest()
     return Random(digest)  # noqa: S311  # nobody is to be kept from guessing it
 
 
@@ -134,7 +140,8 @@ def belief(policy: AdaptivePolicy, lesson: Lesson, standing: Standing) -> tuple[
     """
     good, bad = lesson.weights(standing.now_ns, policy.half_life_ns)
     mean = prior_mean(policy, lesson.arm, standing.elapsed_ns)
-    weight = policy.prior_attempts
+    least, most = policy.prior_attempts, policy.prior_attempts * PRIOR_STRETCH_MAX
+    weight = min(max(least, HALF_A_SUCCESS / mean), most)
     return weight * mean + good / ONE, weight * (1 - mean) + bad / ONE
 
 

@@ -27,9 +27,9 @@ NAME_LENGTH_MAX: Final = 100
 HALF_LIFE_SECONDS: Final = 7200
 """Two hours: failures come in clusters, and the next one should still find what the last has taught; what
 was true yesterday weighs nothing."""
-ATTEMPT_COST_SECONDS: Final = 5
-"""A wasted attempt is worth five seconds of waiting, unless told: whoever fails has failed for a reason, and
-asking again at once is what keeps services down."""
+ATTEMPT_COST_SECONDS: Final = 10
+"""A wasted attempt is worth ten seconds of waiting, unless told: nobody sits before a durable workflow, and
+asking again at once is what keeps a service down that is."""
 PRIOR_ATTEMPTS: Final = 2
 """Two attempts of one's own weigh as much as what is believed without any."""
 PRIOR_ATTEMPTS_MAX: Final = 1_000_000
