@@ -1,6 +1,6 @@
 """Forgetting: in whole numbers, by half in a half-life, and the same however time is cut into looks."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from treadle.engine.learning.decay import ONE, STEPS, decayed
@@ -26,6 +26,7 @@ def test_time_that_goes_back_changes_nothing():
     assert ONE == decayed(ONE, HALF_LIFE_NS, 0, HALF_LIFE_NS)
 
 
+@settings(max_examples=30)
 @given(st.integers(0, 2**50), TIMES, TIMES, TIMES, st.integers(1, 10**17))
 def test_looking_in_between_costs_no_more_than_rounding(weight, first, second, third, half_life_ns):
     first, second, third = sorted((first, second, third))
