@@ -464,5 +464,6 @@ def check_size(value: bytes) -> None:
     if len(value) > PAYLOAD_SIZE_BYTES_MAX:
         raise InvalidValueError(
             f"the state's record takes {len(value):,} bytes, and a record holds at most"
-            f" {PAYLOAD_SIZE_BYTES_MAX:,}; keep less in it, split it with Projection(key=...), or keep a table of your own"
+            f" {PAYLOAD_SIZE_BYTES_MAX:,}; keep less in it, split it with Projection(key=...), or keep a"
+            " table of your own"
         )
