@@ -46,7 +46,7 @@ def dimensions(draw):
 VALUES = {
     str: st.sampled_from(TEXTS),
     int: st.integers(0, 2),
-    float: st.sampled_from((0.0, -0.0, 0.5, 1, -2.5)),
+    float: st.sampled_from((0.0, -0.0, 0.5, 1, 1.0, -2.5)),
     bool: st.booleans(),
 }
 
@@ -86,3 +86,44 @@ def steps(draw, corpus):
         taken += [(period, rows[:cut]), (period, rows[cut:])]
     taken += draw(st.lists(st.sampled_from(taken), max_size=2)) if taken else []
     return draw(st.permutations(taken))
+
+
+TIED = Dimension(
+    "tied",
+    key="id",
+    tracked={"city": str, "tier": int, "score": float, "vip": bool},
+    untracked="note",
+    observed={"position": int},
+    deleted="gone",
+    period="week",
+    grain="week",
+)
+
+
+def tied(**differing):
+    """A row of `TIED` in which most is the same as in the others."""
+    row = {"id": "a", "position": 1, "city": "b", "tier": 1, "score": 1.5, "vip": False, "note": "b"}
+    return row | {"gone": False, "week": PERIODS[0]} | differing
+
+
+TIES = [
+    (tied(position=1, city="c"), tied(position=2, city="a")),
+    (tied(position=None, city="c"), tied(position=0, city="a")),
+    (tied(position=9), tied(position=10)),
+    (tied(gone=True, position=1), tied(position=2)),
+    (tied(city="z", vip=True), tied(gone=True, city=None)),
+    (tied(city=None), tied(city="")),
+    (tied(city="B"), tied(city="a")),
+    (tied(city="z"), tied(city="\u00e9")),
+    (tied(city="\ufb01"), tied(city="\U0001f600")),
+    (tied(city="b", tier=2), tied(city="c", tier=1)),
+    (tied(tier=9), tied(tier=10)),
+    (tied(tier=None), tied(tier=-1)),
+    (tied(score=-2), tied(score=-1.5)),
+    (tied(vip=False), tied(vip=True)),
+    (tied(vip=None), tied(vip=False)),
+    (tied(note="a"), tied(note="b")),
+    (tied(note=None), tied(note="")),
+    (tied(vip=False, note="z"), tied(vip=True, note="a")),
+]
+"""Two rows of one key and period each; the second one counts."""

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scd_corpora import PERIODS, corpora, steps
+from scd_corpora import PERIODS, TIED, TIES, corpora, steps, tied
 
 from treadle import UsageError
 from treadle.payloads import JsonConverter
@@ -21,7 +21,10 @@ def test_backfill_does_not_depend_on_the_order_of_rows(data):
     corpus = data.draw(corpora())
     shuffled = data.draw(st.permutations(corpus.rows))
 
-    assert corpus.state == corpus.dimension.backfill(shuffled, periods=corpus.periods)
+    state = corpus.dimension.backfill(shuffled, periods=corpus.periods)
+
+    assert corpus.state == state
+    assert JsonConverter().encode(corpus.state) == JsonConverter().encode(state)
 
 
 @quick
@@ -120,6 +123,23 @@ def test_of_several_rows_the_last_one_counts(data):
                 assert fact.untracked == tuple(last[c.name] for c in dimension.untracked)
 
 
+@pytest.mark.parametrize(("row", "counting"), TIES)
+def test_of_two_rows_the_second_one_counts(row, counting):
+    """Whichever of them came first."""
+    alone = TIED.backfill([counting])
+
+    assert alone == TIED.backfill([row, counting]) == TIED.backfill([counting, row])
+    assert alone != TIED.backfill([row])
+
+
+def test_equal_numbers_are_kept_as_one():
+    """So that their JSON does not depend on which of them came."""
+    states = [TIED.backfill([tied(score=number)]) for number in (1, 1.0)]
+    zeros = [TIED.backfill([tied(score=number)]) for number in (0, 0.0, -0.0)]
+
+    assert [1, 1] == [len({JsonConverter().encode(state) for state in each}) for each in (states, zeros)]
+
+
 def row_says_gone(dimension, row):
     return row.get(dimension.deleted) if dimension.deleted else None
 
@@ -182,6 +202,24 @@ def test_a_late_fact_extends_a_version_backwards():
     )
 
     assert [(PERIODS[1], None)] == [(row["valid_from"], row["valid_to"]) for row in CITIES.rows(state)]
+
+
+@pytest.mark.parametrize("absent", ["keep", "delete"])
+def test_a_step_at_the_newest_period_adds_rows_to_it(absent):
+    """It is not late, and taken twice it changes nothing."""
+    dimension = Dimension("cities", key="id", tracked="city", grain="week", period="week", absent=absent)
+    rows = [{"id": key, "city": city, "week": PERIODS[1]} for key, city in ("aB", "aC", "bB")]
+    state = dimension.backfill([{"id": key, "city": "A", "week": PERIODS[0]} for key in "ab"])
+    for row in (rows[0], rows[1], rows[0], rows[2], rows[2]):
+        state = dimension.incremental(state, PERIODS[1], [row])
+
+    assert [
+        ("a", "A", PERIODS[0], PERIODS[1]),
+        ("a", "C", PERIODS[1], None),
+        ("b", "A", PERIODS[0], PERIODS[1]),
+        ("b", "B", PERIODS[1], None),
+    ] == [(row["id"], row["city"], row["valid_from"], row["valid_to"]) for row in dimension.rows(state)]
+    assert [2, 2] == [len(member.facts) for member in state.members]
 
 
 def test_a_late_snapshot_deletes_whom_it_does_not_name():

@@ -1,12 +1,14 @@
 """The queries give on real databases what the same declaration gives in Python."""
 
 from datetime import UTC, date, datetime
+from itertools import product
 
+import attrs
 import pytest
 import scd_engines
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scd_corpora import PERIODS, corpora
+from scd_corpora import PERIODS, TIED, TIES, Corpus, corpora, tied
 
 from treadle import InvalidValueError, UsageError
 from treadle.projections.scd import Dimension
@@ -38,7 +40,7 @@ def fill(engine, dimension, rows, looked_at=()):
 
 
 @given(data=st.data())
-@settings(max_examples=6)
+@settings(max_examples=4)  # test_changes_are_seen_as_in_python has what is common
 def test_backfill_and_steps_equal_pythons(engine, dialect, data):
     """One backfill, and a step for each period from an empty table on, come to the same rows as in Python."""
     equal_pythons(engine, dialect, data.draw(corpora(24)))
@@ -49,6 +51,36 @@ def test_backfill_and_steps_equal_pythons(engine, dialect, data):
 @settings(max_examples=150)
 def test_backfill_and_steps_equal_pythons_for_many_more(engine, dialect, data):
     equal_pythons(engine, dialect, data.draw(corpora(24)))
+
+
+def test_ties_are_settled_as_in_python(engine, dialect):
+    """Each tie as a key of its own."""
+    rows = [row | {"id": str(number)} for number, tie in enumerate(TIES) for row in tie]
+
+    equal_pythons(engine, dialect, Corpus(TIED, rows, [PERIODS[0]]))
+
+
+@pytest.mark.parametrize("absent", ["keep", "delete"])
+def test_changes_are_seen_as_in_python(engine, dialect, absent):
+    """Each change of each attribute, null among the values, and each way of going and coming, by key."""
+    values = {"city": (None, "", "a"), "tier": (None, 0, 1), "score": (None, 1.5), "vip": (None, False, True)}
+    changes = [
+        [tied(week=week, **{name: value}) for week, value in zip(PERIODS[:3], (*pair, pair[0]), strict=True)]
+        for name, possible in values.items()
+        for pair in product(possible, repeat=2)
+    ]
+    first, second, third, *_, last = PERIODS
+    changes += [
+        [tied(week=first), tied(week=second, gone=True), tied(week=third)],
+        [tied(week=first), tied(week=second, gone=True), tied(week=last)],
+        [tied(week=first, gone=True), tied(week=last)],
+        [tied(week=first), tied(week=third)],
+        [tied(week=third)],
+    ]
+    dimension = attrs.evolve(TIED, absent=absent)
+    rows = [row | {"id": str(number)} for number, change in enumerate(changes) for row in change]
+
+    equal_pythons(engine, dialect, Corpus(dimension, rows, list(PERIODS)))
 
 
 def equal_pythons(engine, dialect, corpus):

@@ -19,8 +19,6 @@ from treadle.errors import InvalidValueError
 Value: TypeAlias = bool | int | float | str | None
 """What a column holds: None, or a value of its type."""
 Values: TypeAlias = tuple[Value, ...]
-Declared: TypeAlias = str | Iterable[str] | Mapping[str, type]
-"""How columns are declared: a name, several names, or names with types."""
 
 COLUMN_SIZE_BYTES_MAX: Final = 63
 """PostgreSQL cuts longer names off without an error, so that two of them could become one."""
@@ -110,6 +108,10 @@ class Column:
         )
 
 
+Declared: TypeAlias = str | Iterable[str | Column] | Mapping[str, type]
+"""How columns are declared: a name, several names, names with types, or another declaration's columns."""
+
+
 def columns(said: Declared) -> tuple[Column, ...]:
     """Read a declaration of columns.
 
@@ -120,13 +122,14 @@ def columns(said: Declared) -> tuple[Column, ...]:
         The columns, in their order.
 
     Raises:
-        InvalidValueError: a name or a type is none, or a name stands twice.
+        InvalidValueError: a name or a type is none.
     """
     names: Any = (said,) if isinstance(said, str) else said
     if isinstance(names, bytes) or not isinstance(names, Iterable):
         raise InvalidValueError(f"columns are names, or a mapping of names to types, got {said!r:.60}")
-    declared = names.items() if isinstance(names, Mapping) else [(name, str) for name in names]
-    return tuple(Column(column_name(name), _column_type(name, kind)) for name, kind in declared)
+    if isinstance(names, Mapping):
+        return tuple(Column(column_name(name), _column_type(name, kind)) for name, kind in names.items())
+    return tuple(name if isinstance(name, Column) else Column(column_name(name), str) for name in names)
 
 
 def column_name(name: Any) -> str:

@@ -79,7 +79,9 @@ def extended(versions: tuple[Version, ...], fact: Fact) -> tuple[Version, ...]:
 
 
 def with_absences(facts: tuple[Fact, ...], periods: tuple[str, ...]) -> Iterable[Fact]:
-    """Add a deletion wherever a key that was there is not in a period that was looked at.
+    """Add a deletion in each period that was looked at and has no fact.
+
+    Before a member's first fact, and behind another deletion, one more changes nothing.
 
     Args:
         facts: the facts of one key, the oldest first.
@@ -90,8 +92,7 @@ def with_absences(facts: tuple[Fact, ...], periods: tuple[str, ...]) -> Iterable
     """
     by_period = {fact.period: fact for fact in facts}
     for period in periods:
-        if period >= facts[0].period:
-            yield by_period.get(period) or Fact(period, deleted=True)
+        yield by_period.get(period) or Fact(period, deleted=True)
 
 
 def _opened(fact: Fact) -> Version:
