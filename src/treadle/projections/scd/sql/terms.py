@@ -17,8 +17,9 @@ from treadle.projections.scd.sql.tables import Tables
 class Terms:
     """What expressions of a query are called and how they are written.
 
-    Inside, the key's columns are ``k0`` ..., attributes ``t0`` ... and ``u0`` ..., what rows were observed at
-    ``o0`` ..., the period ``p``, and a deletion is ``gone``.
+    Inside, the key's columns are ``k0`` ..., and once more, written to be compared, ``x0`` ...; attributes
+    are ``t0`` ... and ``u0`` ..., what rows were observed at is ``o0`` ..., the period ``p``, a deletion
+    ``gone``.
 
     Attributes:
         reader: the declaration.
@@ -95,8 +96,25 @@ class Terms:
         """
         return self.rules.bytes_of(expression) if column.type is str else expression
 
+    def keyed(self, alias: str) -> str:
+        """List the key of somebody's table, written to be compared, as ``x0`` ...
+
+        They are columns of their own because SQLite makes an index to join by for a column, and for an
+        expression none.
+
+        Args:
+            alias: the table.
+
+        Returns:
+            The list, like `listed`.
+        """
+        return "".join(
+            f"{self.exact(f'{alias}.{quoted(column.name)}', column)} AS x{number}, "
+            for number, column in enumerate(self.reader.key)
+        )
+
     def by_key(self, alias: str) -> str:
-        """List a table's key, to part and to sort by it.
+        """List the key of a table of the query, to part and to sort by it.
 
         Args:
             alias: the table.
@@ -104,7 +122,19 @@ class Terms:
         Returns:
             The list, without a comma behind it.
         """
-        return ", ".join(self.exact(f"{alias}.{name}", column) for name, column in self.named("k"))
+        return ", ".join(f"{alias}.x{number}" for number in range(len(self.reader.key)))
+
+    def same_key(self, left: str, right: str) -> str:
+        """Ask whether two tables of the query have the same key.
+
+        Args:
+            left: one table.
+            right: the other.
+
+        Returns:
+            The condition.
+        """
+        return " AND ".join(f"{left}.x{number} = {right}.x{number}" for number in range(len(self.reader.key)))
 
     def differ(self, pairs: Iterable[tuple[str, str, Column]]) -> str:
         """Ask whether any of some pairs differ.
@@ -135,7 +165,8 @@ class Terms:
         only = f"WHERE r.{quoted(reader.period)} = '{period}'" if period else ""
         return {
             "treadle_scd_rows": f"""
-                SELECT {self.taken("r", "ktuo")}r.{quoted(reader.period)} AS p, {gone} AS gone
+                SELECT {self.taken("r", "ktuo")}{self.keyed("r")}
+                  r.{quoted(reader.period)} AS p, {gone} AS gone
                 FROM {table} AS r
                 {only}""",
             "treadle_scd_ranked": f"""
@@ -145,7 +176,7 @@ class Terms:
                 ) AS place
                 FROM treadle_scd_rows AS r""",
             "treadle_scd_facts": f"""
-                SELECT {self.listed("r", "ktu")}r.p, r.gone
+                SELECT {self.listed("r", "ktu")}{self.by_key("r")}, r.p, r.gone
                 FROM treadle_scd_ranked AS r
                 WHERE r.place = 1""",
         }
