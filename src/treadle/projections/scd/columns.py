@@ -102,9 +102,11 @@ class Column:
         if TYPES[self.type].accepts(value):
             # 1 and 1.0, 0.0 and -0.0 are equal: one of each pair is kept, so that their JSON is equal, too.
             return float(value) + 0.0 if self.type is float else value  # type: ignore[arg-type, return-value]
+        kind = type(value).__name__
+        another = f"declare another type with {{{self.name!r}: {kind}}}, or " if type(value) in TYPES else ""
         raise InvalidValueError(
-            f"column {self.name!r} holds {TYPES[self.type].rule}, got {value!r:.60} ({type(value).__name__});"
-            f" declare another type with {{{self.name!r}: {type(value).__name__}}}, or convert the value"
+            f"column {self.name!r} holds {TYPES[self.type].rule}, got {value!r:.60} ({kind});"
+            f" {another}convert the value"
         )
 
 
