@@ -134,10 +134,12 @@ def test_of_two_rows_the_second_one_counts(row, counting):
 
 def test_equal_numbers_are_kept_as_one():
     """So that their JSON does not depend on which of them came."""
-    states = [TIED.backfill([tied(score=number)]) for number in (1, 1.0)]
-    zeros = [TIED.backfill([tied(score=number)]) for number in (0, 0.0, -0.0)]
+    groups = {"score": [(1, 1.0), (0, 0.0, -0.0)], "vip": [(True, 1), (False, 0)]}
 
-    assert [1, 1] == [len({JsonConverter().encode(state) for state in each}) for each in (states, zeros)]
+    for name, equals in groups.items():
+        for numbers in equals:
+            states = [TIED.backfill([tied(**{name: number})]) for number in numbers]
+            assert 1 == len({JsonConverter().encode(state) for state in states})
 
 
 def row_says_gone(dimension, row):

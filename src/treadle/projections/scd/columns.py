@@ -49,26 +49,35 @@ class Kind:
     Attributes:
         rule: the rule in words, for errors.
         accepts: whether a value keeps to it.
+        keep: the one of several equal values that is kept, such as 1.0 for 1, so that their JSON is equal, too.
     """
 
     rule: str
     accepts: Callable[[Any], bool]
+    keep: Callable[[Any], Value]
 
 
 TYPES: Final[Mapping[type, Kind]] = {
     str: Kind(
         "text (str) without NULs and lone surrogates",
-        lambda value: type(value) is str and _is_storable(value),
+        accepts=lambda value: type(value) is str and _is_storable(value),
+        keep=str,
     ),
     int: Kind(
         "whole numbers (int) of 64 signed bits",
-        lambda value: type(value) is int and -INTEGER_MAX - 1 <= value <= INTEGER_MAX,
+        accepts=lambda value: type(value) is int and -INTEGER_MAX - 1 <= value <= INTEGER_MAX,
+        keep=int,
     ),
     float: Kind(
         "finite numbers (float) that a double holds exactly",
-        lambda value: type(value) in (int, float) and _is_exact(value),
+        accepts=lambda value: type(value) in (int, float) and _is_exact(value),
+        keep=lambda value: float(value) + 0.0,  # -0.0 becomes 0.0
     ),
-    bool: Kind("True or False (bool)", lambda value: type(value) is bool),
+    bool: Kind(
+        "True or False (bool)",
+        accepts=lambda value: type(value) in (bool, int) and value in (0, 1),  # SQLite gives 1 and 0 back
+        keep=bool,
+    ),
 }
 """The types a column may have."""
 
@@ -92,7 +101,7 @@ class Column:
             value: what a row has there.
 
         Returns:
-            The value; a whole number in a column of `float` as float, so that equal values are equal in JSON.
+            The value; of several that are equal the same one.
 
         Raises:
             InvalidValueError: it is of another type, or no database holds it.
@@ -100,8 +109,7 @@ class Column:
         if value is None:
             return None
         if TYPES[self.type].accepts(value):
-            # 1 and 1.0, 0.0 and -0.0 are equal: one of each pair is kept, so that their JSON is equal, too.
-            return float(value) + 0.0 if self.type is float else value  # type: ignore[arg-type, return-value]
+            return TYPES[self.type].keep(value)
         kind = type(value).__name__
         another = f"declare another type with {{{self.name!r}: {kind}}}, or " if type(value) in TYPES else ""
         raise InvalidValueError(

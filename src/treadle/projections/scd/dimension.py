@@ -40,7 +40,7 @@ import attrs
 from treadle.errors import InvalidValueError, UsageError
 from treadle.projections.scd.columns import Column, Values, column_name, columns
 from treadle.projections.scd.facts import Fact, Reader, Row, last_of
-from treadle.projections.scd.grains import GRAINS, Grain, Moment
+from treadle.projections.scd.grains import GRAINS, Grain, Moment, Period
 from treadle.projections.scd.sql import Dialect, Query, Table, write
 from treadle.projections.scd.states import DimensionState, Member, in_order_of_keys, with_period
 from treadle.projections.scd.versions import Version, extended, versions_of, with_absences
@@ -156,7 +156,7 @@ class Dimension:
         """
         return self._grain().period_of(moment)
 
-    def backfill(self, rows: Iterable[Row], *, periods: Iterable[Moment] = ()) -> DimensionState:
+    def backfill(self, rows: Iterable[Row], *, periods: Iterable[Period] = ()) -> DimensionState:
         """Make the state of all rows at once.
 
         Args:
@@ -178,7 +178,7 @@ class Dimension:
         return DimensionState(self._declaration(), ordered, in_order_of_keys(members))
 
     def incremental(
-        self, previous: DimensionState, period: Moment, rows: Iterable[Row], *, late: bool = False
+        self, previous: DimensionState, period: Period, rows: Iterable[Row], *, late: bool = False
     ) -> DimensionState:
         """Go on from a state by the rows of one period.
 
@@ -235,7 +235,7 @@ class Dimension:
         dialect: Dialect,
         table: Table,
         previous: Table | None = None,
-        period: Moment | None = None,
+        period: Period | None = None,
         periods: Table | None = None,
     ) -> str:
         """Write a query that does in a database what this dimension does here.

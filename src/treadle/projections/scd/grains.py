@@ -16,8 +16,10 @@ import attrs
 
 from treadle.errors import InvalidValueError
 
-Moment: TypeAlias = str | date | datetime | int
-"""A point of time: ISO text, a date, a datetime (a naive one is UTC), or nanoseconds since 1970."""
+Period: TypeAlias = str | date | datetime
+"""A period: the text that names it, or the date or datetime at which it begins (a naive one is UTC)."""
+Moment: TypeAlias = Period | int
+"""A point of time: ISO text, a date, a datetime, or nanoseconds since 1970."""
 
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - inside, every datetime is naive and UTC
 _DAY: Final = timedelta(days=1)
