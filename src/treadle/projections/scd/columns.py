@@ -49,7 +49,7 @@ class Kind:
     Attributes:
         rule: the rule in words, for errors.
         accepts: whether a value keeps to it.
-        keep: the one of several equal values that is kept, such as 1.0 for 1, so that their JSON is equal, too.
+        keep: the one of several equal values that is kept, such as 1.0 for 1: their JSON is equal, too.
     """
 
     rule: str

@@ -243,8 +243,9 @@ class Dimension:
         ``"backfill"`` reads the rows and gives the whole dimension, ordered as `rows` is. ``"incremental"``
         reads the dimension as it was and the rows of one newer period, and gives the whole dimension after
         it. Late rows have no query of their own: they lie in the table of rows, so ``"backfill"`` knows them.
-        A query cannot refuse, so ``"check"`` gives what Python would refuse before one of the two: no row
-        means go on.
+        A query cannot refuse, so ``"check"`` gives what Python would refuse before one of the two, as far
+        as the tables show it: no row means go on. A period in which nothing changed has left no trace in
+        the dimension's table, so note the newest one beside it.
 
         Args:
             query: ``"backfill"``, ``"incremental"`` or ``"check"``.
