@@ -1,7 +1,7 @@
 """Folds follow a store: states of the whole feed, kept up, written exactly once, and held against the log.
 
 A `Projection` says how the feed becomes a state; `Projections` keeps a set of them up beside a runtime. They
-read through a store, never through an actor.
+read through a store, never through an actor. `treadle.projections.scd` keeps slowly changing dimensions.
 """
 
 from treadle.projections.keeper import ProjectionStatistics

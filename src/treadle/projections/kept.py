@@ -463,6 +463,7 @@ def check_size(value: bytes) -> None:
     """
     if len(value) > PAYLOAD_SIZE_BYTES_MAX:
         raise InvalidValueError(
-            f"the state takes {len(value):,} bytes and a record holds at most {PAYLOAD_SIZE_BYTES_MAX:,};"
-            " keep less in it, split it with Projection(key=...), or keep a table of your own"
+            f"the state's record takes {len(value):,} bytes, and a record holds at most"
+            f" {PAYLOAD_SIZE_BYTES_MAX:,}; keep less in it, split it with Projection(key=...), or keep a"
+            " table of your own"
         )
