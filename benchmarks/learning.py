@@ -109,7 +109,7 @@ class Hiccups(Outages):
 
 
 class RateLimits:
-    """It takes a quarter more than is usual in a window, whose length changes every six hours: 20 to 120 s."""
+    """It takes a quarter more than is usual in a window; its length, 20 to 120 s, changes every six hours."""
 
     routes: ClassVar[tuple[str, ...]] = ("",)
     windows: ClassVar[tuple[int, ...]] = (20, 60, 120)
