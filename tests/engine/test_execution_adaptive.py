@@ -52,6 +52,13 @@ async def calling_once_more() -> str:
     return first + await workflow.activity(call, "eu", 1)
 
 
+@workflow.define
+async def calling_often() -> None:
+    async with workflow.open_nursery() as nursery:
+        for _ in range(12):
+            nursery.start_soon(workflow.activity, call, "eu")
+
+
 @activity.define(retry=activity.AdaptiveRetry(arms=1, key=lambda host: host["name"]))
 async def misnamed(host: str) -> str: ...
 
@@ -101,6 +108,12 @@ def test_the_chance_of_a_choice_is_the_runs_and_no_others():
     w.done("y")
 
     w.check_cuts()
+
+
+def test_each_call_has_chances_of_its_own():
+    w = Driven(calling_often, activities=[call])
+
+    assert {"a", "b"} == {pending.choice.route for pending in w.execution.activities.values()}
 
 
 def test_code_that_learns_no_longer_or_only_now_drifts_and_what_is_written_counts():

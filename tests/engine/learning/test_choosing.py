@@ -94,6 +94,7 @@ def test_a_route_that_asks_for_time_gets_it_and_others_do_not():
 
     assert {Choice("", "a", 1, 300 * SECOND, asked=True), Choice("", "b")} >= found
     assert Choice("", "a", 1, 300 * SECOND, asked=True) in found
+    assert {Choice("", "b")} == set(shares(ROUTED, known_of(ROUTED, ("b", 0, 0, 300, 0)), asked, 50))
 
 
 @given(st.integers(-5, 100), st.integers(1, 3), st.integers(0, 1000))

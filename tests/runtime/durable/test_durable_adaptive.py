@@ -36,6 +36,8 @@ async def fetch(host: str) -> str:
 @activity.define(retry=activity.AdaptiveRetry(arms=(0, 1), attempts=3, non_retryable=(KeyError,)))
 async def call(what: str) -> str:
     board.note("call", activity.info().attempt)
+    if what == "down":
+        raise OSError(what)
     if what == "declined":
         raise KeyError(what)
     if what == "busy" and activity.info().attempt == 1:
@@ -143,6 +145,19 @@ async def test_what_no_other_arm_would_have_changed_teaches_nothing(opened, auto
         await until_learned(runtime)
 
         assert learned(runtime, "call") is None
+
+
+async def test_each_workflow_has_chances_of_its_own(opened, autojump_clock):
+    """Those that fail together do not all come back together."""
+    async with opened(FLOWS, ACTIVITIES) as runtime:
+        for number in range(8):
+            await runtime.start(calling, "down", id=f"w-{number}")
+        await trio.sleep(10)
+        failed = [
+            await payloads(runtime, f"w-{number}", EventKind.ACTIVITY_ATTEMPT_FAILED) for number in range(8)
+        ]
+
+    assert 2 <= len({first["choice"].get("delay_ns", 0) for first, *_ in failed})
 
 
 async def test_a_wait_that_the_failure_asks_for_is_kept_and_is_no_arms(opened, autojump_clock):

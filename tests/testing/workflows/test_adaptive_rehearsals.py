@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from treadle import EventKind, activity, workflow
+from treadle.engine.learning import Experiences
 from treadle.testing import crash_everywhere, evict_everywhere, replay, run_workflow
+from treadle.testing.workflows import world
 
 CALLS = 6
 
@@ -71,3 +73,17 @@ def test_it_is_seeded_and_learns_while_it_runs():
 
 def scheduled(rehearsal):
     return [event for event in rehearsal.events if event.kind is EventKind.ACTIVITY_SCHEDULED]
+
+
+def test_every_event_teaches_once(monkeypatch):
+    taught = []
+
+    class Noting(Experiences):
+        def take(self, events):
+            taught.extend(events := list(events))
+            super().take(events)
+
+    monkeypatch.setattr(world, "Experiences", Noting)
+    rehearsal = rehearse(fetch_in_turn)
+
+    assert list(rehearsal.events) == taught
