@@ -375,3 +375,16 @@ async def test_what_is_no_companion_is_refused(store, autojump_clock):
     with pytest.raises(InvalidValueError, match="keeps companions going"):
         async with open_runtime(store, projections=[count_all()]):
             raise AssertionError
+
+
+async def test_one_that_stands_in_the_middle_of_a_page_takes_the_rest_of_it(store, autojump_clock):
+    async with kept_up(store, Projections(listing("first")), "a", "a"):
+        pass
+    await append_to(store, *"bcde")
+    views = Projections(listing("first"), listing("second"), every_events=4)
+
+    async with opened(store, views):
+        await views.caught_up()
+
+        assert views.state("first") == views.state("second")
+        assert len(views.state("first")) == 6
