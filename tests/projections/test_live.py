@@ -356,7 +356,7 @@ async def test_whoever_waits_when_the_runtime_closes_is_told(store, autojump_clo
     async with trio.open_nursery() as nursery:
         async with opened(store, views) as runtime:
             await trio.sleep(1)
-            monkeypatch.setattr(views, "_round", no_round)
+            monkeypatch.setattr(views._loop, "_round", no_round)
             await append(runtime, "a")
             nursery.start_soon(wait)
             await trio.testing.wait_all_tasks_blocked()
@@ -366,7 +366,7 @@ async def test_whoever_waits_when_the_runtime_closes_is_told(store, autojump_clo
     assert "no runtime keeps it up" in told[0]
 
 
-async def no_round(_):
+async def no_round():
     await trio.lowlevel.checkpoint()
     return False
 
