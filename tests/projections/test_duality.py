@@ -286,3 +286,23 @@ async def test_questions_without_a_store_or_anything_kept_are_refused(store, aut
         await views.verify(store=store)
     with pytest.raises(InvalidValueError, match="no projection of this set"):
         await views.verify("unknown", store=store)
+
+
+async def test_states_are_read_as_of_one_commit(store, autojump_clock, monkeypatch):
+    """Written to in the middle of the read, they are read anew."""
+    await written(store, count_each())
+    records, once = store.records, []
+
+    async def interrupted(space, **options):
+        page = await records(space, **options)
+        if space.startswith("treadle:projection:each") and not once:
+            once.append(space)
+            async with kept_up(store, Projections(count_each()), "a", "d"):
+                pass
+        return page
+
+    monkeypatch.setattr(store, "records", interrupted)
+    (verdict,) = await Projections(count_each()).verify(store=store)
+
+    assert verdict.same
+    assert (verdict.position, verdict.keys) == (8, 4)

@@ -356,7 +356,7 @@ async def test_whoever_waits_when_the_runtime_closes_is_told(store, autojump_clo
     async with trio.open_nursery() as nursery:
         async with opened(store, views) as runtime:
             await trio.sleep(1)
-            monkeypatch.setattr(views, "_round", no_round)
+            monkeypatch.setattr(views._loop, "_round", no_round)
             await append(runtime, "a")
             nursery.start_soon(wait)
             await trio.testing.wait_all_tasks_blocked()
@@ -366,7 +366,7 @@ async def test_whoever_waits_when_the_runtime_closes_is_told(store, autojump_clo
     assert "no runtime keeps it up" in told[0]
 
 
-async def no_round(_):
+async def no_round():
     await trio.lowlevel.checkpoint()
     return False
 
@@ -375,3 +375,16 @@ async def test_what_is_no_companion_is_refused(store, autojump_clock):
     with pytest.raises(InvalidValueError, match="keeps companions going"):
         async with open_runtime(store, projections=[count_all()]):
             raise AssertionError
+
+
+async def test_one_that_stands_in_the_middle_of_a_page_takes_the_rest_of_it(store, autojump_clock):
+    async with kept_up(store, Projections(listing("first")), "a", "a"):
+        pass
+    await append_to(store, *"bcde")
+    views = Projections(listing("first"), listing("second"), every_events=4)
+
+    async with opened(store, views):
+        await views.caught_up()
+
+        assert views.state("first") == views.state("second")
+        assert len(views.state("first")) == 6

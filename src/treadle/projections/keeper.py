@@ -302,7 +302,8 @@ class Keeper:
         else:
             # Perhaps it is there, perhaps not: only the store can tell.
             self.afresh = self.afresh or error.written == "unknown"
-            _logger.warning("projection %r could not be written, it is tried again: %s", self.name, error)
+            # Passing, as a rule, and tried again soon: `written_position` tells whoever looks.
+            _logger.info("projection %r could not be written, it is tried again: %s", self.name, error)
 
     def overtaken(self, look_again_at: float) -> None:
         """Stand by because somebody else has written, unless that was a rebuild of this set's own.

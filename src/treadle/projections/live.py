@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, Final
-
-import attrs
-import trio
 
 from treadle.errors import (
     InvalidValueError,
-    RecordChangedError,
-    RuntimeClosedError,
-    StoreError,
-    StoreUnavailableError,
-    TreadleError,
     UsageError,
 )
 from treadle.payloads import CodecChain, Converter, JsonConverter
-from treadle.projections.baselines import is_wanted, take_baseline
-from treadle.projections.folding import PLAIN, without_baselines
+from treadle.projections.folding import PLAIN
 from treadle.projections.keeper import Keeper, ProjectionStatistics
-from treadle.projections.kept import Failure, Host, Shelf
+from treadle.projections.kept import Host, Shelf
+from treadle.projections.loop import Limits, Loop
 from treadle.projections.projection import Projection
 from treadle.projections.rebuilding import Progress, Rebuilt, rebuild
 from treadle.projections.verifying import Verdict, verify
-from treadle.stores import PAGE_EVENTS, Store, Unit
+from treadle.stores import PAGE_EVENTS, Store
 
 EVERY_EVENTS: Final = PAGE_EVENTS
 """After how many events states are written by default: a page, so that what it costs is shared by many."""
@@ -35,26 +25,8 @@ EVERY_SECONDS: Final = 1.0
 """After what time they are written by default: so much is folded again after a kill."""
 STANDBY_SECONDS: Final = 10.0
 """How long a projection that another process keeps up must not have moved before this one takes it over."""
-PAUSE_SECONDS: Final = 0.5
-"""How long to leave a store alone that could not be read or written."""
-_logger: Final = logging.getLogger("treadle.projections")
-WAIT_SECONDS_MIN: Final = 0.001
-"""The shortest wait for a time: a shorter one may be lost in the clock's rounding, and never end."""
 EVENTS_MAX: Final = 1_000_000
 """The most events between two writes: all of them are folded again after a kill."""
-
-
-@attrs.frozen(slots=True, eq=False)
-class _Waiter:
-    """Somebody who waits until projections have read up to a position."""
-
-    task: trio.lowlevel.Task
-    keepers: tuple[Keeper, ...]
-    position: int
-
-    @property
-    def served(self) -> bool:
-        return all(one.has_reached(self.position) for one in self.keepers)
 
 
 class Projections:
@@ -89,15 +61,13 @@ class Projections:
             )
         _check_seconds("every_seconds", every_seconds)
         _check_seconds("standby_seconds", standby_seconds)
-        self._every_events = every_events
-        self._every_seconds = float(every_seconds)
-        self._standby_seconds = float(standby_seconds)
-        self._page_events = min(PAGE_EVENTS, every_events)
+        page_events = min(PAGE_EVENTS, every_events)
+        self._limits = Limits(every_events, float(every_seconds), float(standby_seconds), page_events)
         self._keepers = {projection.name: Keeper(projection) for projection in projections}
         self._host: Host | None = None
         self._shelf: Shelf | None = None
+        self._loop: Loop | None = None
         self._newest = 0
-        self._waiters: dict[_Waiter, None] = {}
 
     # -- what there is --
 
@@ -234,7 +204,8 @@ class Projections:
         Returns:
             A frozen snapshot of each, in the order in which they were given.
         """
-        return tuple(keeper.statistics(self._newest) for keeper in self._keepers.values())
+        newest = self._newest if self._loop is None else self._loop.newest
+        return tuple(keeper.statistics(newest) for keeper in self._keepers.values())
 
     # -- what can be asked of them while they are kept up --
 
@@ -250,28 +221,10 @@ class Projections:
             ProjectionStoppedError: one of them is not kept up here, and will not get there.
         """
         keepers = tuple(self._keeper(name) for name in names or self.names)
-        host = self._host
-        if host is None:
+        host, loop = self._host, self._loop
+        if host is None or loop is None:
             raise keepers[0].stopped_error()
-        position = await host.store.position()
-        await self._wait_for(host, keepers, position)
-
-    @trio.lowlevel.enable_ki_protection
-    async def _wait_for(self, host: Host, keepers: tuple[Keeper, ...], position: int) -> None:
-        waiter = _Waiter(trio.lowlevel.current_task(), keepers, position)
-        if not waiter.served:
-            self._waiters[waiter] = None
-            host.nudge()
-            await host.kernel.park(partial(self._waiters.pop, waiter, None))
-        for keeper in keepers:
-            if keeper.position < position:
-                raise keeper.stopped_error()
-
-    def _wake_served(self, host: Host, *, all_of_them: bool = False) -> None:
-        for waiter in list(self._waiters):
-            if all_of_them or waiter.served:
-                del self._waiters[waiter]
-                host.kernel.wake(waiter.task)
+        await loop.wait_for(keepers, await host.store.position())
 
     def retry(self, name: str) -> None:
         """Let a projection that has stopped, or stands by, go on from what is kept of it.
@@ -368,9 +321,9 @@ class Projections:
             rebuilt = await rebuild(used, shelf, keeper.projection, progress, from_kept=from_kept)
         finally:
             keeper.rebuilding = False
-        if self._host is not None:
+        if self._loop is not None:
             keeper.afresh = True
-            await self._wait_for(self._host, (keeper,), rebuilt.position)
+            await self._loop.wait_for((keeper,), rebuilt.position)
         return rebuilt
 
     # -- a companion of a runtime --
@@ -393,20 +346,12 @@ class Projections:
                 "another runtime keeps these projections up; make a Projections(...) for each runtime"
             )
         self._host, self._shelf = host, Shelf(host.store, host.converter, host.codecs)
+        self._loop = Loop(host, self._shelf, tuple(self._keepers.values()), self._limits)
         try:
-            for keeper in self._keepers.values():
-                await keeper.open(host, self._shelf)
-            self._newest = await host.store.position()
+            await self._loop.open()
         except BaseException:
-            self._let_go(host)
+            self._let_go(self._loop)
             raise
-
-    def _let_go(self, host: Host) -> None:
-        for keeper in self._keepers.values():
-            if keeper.status != "stopped":
-                keeper.forget("closed")
-        self._host = self._shelf = None
-        self._wake_served(host, all_of_them=True)
 
     async def run(self, host: Host) -> None:
         """Follow the feed until the runtime closes; called by the runtime.
@@ -414,158 +359,18 @@ class Projections:
         Args:
             host: as in `open`.
         """
+        loop = self._loop
+        assert loop is not None  # noqa: S101  # opened
+        assert host is self._host  # noqa: S101  # with the same host
         try:
-            while not host.closing:
-                try:
-                    waits = await self._turn(host)
-                except RuntimeClosedError:
-                    return
-                except StoreUnavailableError:
-                    waits = PAUSE_SECONDS
-                if waits is not None and waits <= 0:
-                    continue
-                await host.wait_changed(waits)
-            # What was committed last belongs to it, when it can be had at once.
-            await self._write([one for one in self._keepers.values() if one.unwritten])
-        except RuntimeClosedError:
-            return
-        except StoreError as error:
-            self._stop_all(error)
+            await loop.run()
         finally:
-            self._let_go(host)
+            self._let_go(loop)
 
-    def _stop_all(self, error: TreadleError) -> None:
-        _logger.warning("projections are kept up no longer: %s", error)
-        for keeper in self._keepers.values():
-            keeper.forget("stopped")
-            keeper.cause = error
-            keeper.failure = Failure(keeper.position, "", f"{type(error).__name__}: {error}")
-
-    async def _turn(self, host: Host) -> float | None:
-        """Do what is to be done now, and tell how long to wait then; None for until something happens."""
-        await self._read_afresh(host)
-        # Registered before anything is folded: from then on nothing it has not read is removed.
-        await self._write([one for one in self._keepers.values() if one.is_new])
-        moved = await self._round(host)
-        self._wake_served(host)
-        now = trio.current_time()
-        limits = self._every_events, self._every_seconds
-        due = {keeper: keeper.due_at(*limits) for keeper in self._keepers.values()}
-        to_write = [keeper for keeper, at in due.items() if at is not None and at <= now]
-        failed = bool(to_write) and not await self._write(to_write)
-        if moved and not failed:
-            return 0.0
-        await self._keep_baselines(host)
-        if failed:
-            return PAUSE_SECONDS
-        later = [at for keeper, at in due.items() if at is not None and keeper not in to_write]
-        later += [one.look_again_at for one in self._keepers.values() if one.status == "standby"]
-        if any(one.afresh for one in self._keepers.values()):
-            return 0.0
-        return max(WAIT_SECONDS_MIN, min(later) - trio.current_time()) if later else None
-
-    # -- reading --
-
-    async def _round(self, host: Host) -> bool:
-        """Read a page for each place in the feed at which a projection stands; tell whether there was more.
-
-        Those within one page share it, and stand together from then on. One that is far behind gets its
-        page in each round as the others get theirs: neither waits for the other to end.
-        """
-        following = [one for one in self._keepers.values() if one.status == "following"]
-        newest = await host.store.position()
-        self._newest = newest
-        moved = False
-        while following:
-            least = min(one.position for one in following)
-            if least >= newest:
-                break
-            page = await host.store.feed(least, limit=self._page_events)
-            # A short page is the end; all that will ever lie up to `newest` has been seen then.
-            more = len(page) == self._page_events
-            end = page[-1].position if more else max(newest, page[-1].position if page else 0)
-            near = [one for one in following if one.position < end]
-            await self._share(without_baselines(page), end, near, host)
-            following = [one for one in following if one not in near]
-            moved = moved or more
-        return moved
-
-    async def _share(self, page: Sequence[Any], end: int, near: Sequence[Keeper], host: Host) -> None:
-        assert self._shelf is not None  # noqa: S101  # opened
-        now = trio.current_time()
-        for keeper in near:
-            part = page
-            if page and keeper.position >= page[0].position:
-                part = [event for event in page if event.position > keeper.position]
-            await keeper.take(part, end, now, host, self._shelf)
-
-    async def _read_afresh(self, host: Host) -> None:
-        now = trio.current_time()
-        for keeper in self._keepers.values():
-            if keeper.status == "standby" and now >= keeper.look_again_at and not keeper.afresh:
-                await self._look_again(keeper, host, now)
-            if keeper.afresh:
-                await self._open_again(keeper, host)
-
-    async def _look_again(self, keeper: Keeper, host: Host, now: float) -> None:
-        """See whether the other process still moves a projection; take it over when it does not."""
-        assert self._shelf is not None  # noqa: S101  # opened
-        stored = await self._shelf.find(keeper.name)
-        newest = await host.store.position()
-        keeper.look_again_at = now + self._standby_seconds
-        if stored != keeper.stored or stored is None:
-            keeper.saw(stored)
-        elif keeper.position < keeper.newest_then:
-            # It was behind already when it was looked at last, and has not moved since.
-            keeper.afresh = True
-        keeper.newest_then = newest
-
-    async def _open_again(self, keeper: Keeper, host: Host) -> None:
-        assert self._shelf is not None  # noqa: S101  # opened
-        try:
-            await keeper.open(host, self._shelf)
-        except StoreError:
-            raise
-        except Exception as error:  # noqa: BLE001  # the user's own decode may raise anything
-            keeper.refuse(error)
-
-    async def _keep_baselines(self, host: Host) -> None:
-        """Copy the states of those that could be rebuilt no more, because events were removed."""
-        shelf = self._shelf
-        assert shelf is not None  # noqa: S101  # opened
-        horizon = await shelf.horizon()
-        if not horizon:
-            return
-        for keeper in self._keepers.values():
-            there, value = keeper.checkpoint, keeper.stored
-            if keeper.status != "following" or keeper.afresh or there is None or value is None:
-                continue
-            if not is_wanted(there, horizon):
-                continue
-            try:
-                keeper.checkpoint, keeper.stored = await take_baseline(host, shelf, keeper.name, there, value)
-            except RecordChangedError:
-                keeper.overtaken(trio.current_time() + self._standby_seconds)
-
-    # -- writing --
-
-    async def _write(self, keepers: Sequence[Keeper]) -> bool:
-        """Write states and checkpoints, a unit for each projection; tell whether the store took all."""
-        host, shelf = self._host, self._shelf
-        assert host is not None  # noqa: S101  # opened
-        assert shelf is not None  # noqa: S101
-        units: list[tuple[Keeper, Unit]] = []
-        for keeper in keepers:
-            unit = keeper.unit(shelf, host.kernel.wall_time_ns())
-            if unit is not None:
-                units.append((keeper, unit))
-        if not units:
-            return True
-        errors = await host.commit([unit for _, unit in units])
-        now = trio.current_time()
-        for (keeper, unit), error in zip(units, errors, strict=True):
-            keeper.written(unit, error, now, self._standby_seconds)
-        return all(error is None or isinstance(error, UsageError) for error in errors)
+    def _let_go(self, loop: Loop) -> None:
+        self._host = self._shelf = self._loop = None
+        self._newest = loop.newest
+        loop.let_go()
 
 
 def check_asked(projection: Projection[Any], key: str | None) -> None:

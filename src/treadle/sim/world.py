@@ -356,6 +356,7 @@ class World:
                 activities=self._activities,
                 kernel=self.kernel,
                 config=self.config,
+                projections=self._projections(),
             ) as runtime:
                 self._let_actors_crash(runtime, faulty)
                 self._watch_health(process, life, faulty)
@@ -376,6 +377,11 @@ class World:
         finally:
             await self._leave(life)
         return "closed"
+
+    def _projections(self) -> Any:
+        """Make what a life keeps up, if its workload has anything of the kind."""
+        make = getattr(self._workload, "projections", None)
+        return None if make is None else make()
 
     async def _leave(self, life: Life) -> None:
         store = self._stores.pop(life)

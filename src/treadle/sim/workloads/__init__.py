@@ -15,6 +15,7 @@ from treadle.stores import Store
 
 WORKLOADS: Final = {
     "logs": "treadle.sim.workloads.logs",
+    "projections": "treadle.sim.workloads.projecting",
     "lifetimes": "treadle.sim.workloads.lifetimes",
     "workflows": "treadle.sim.workloads.generated",
 }
