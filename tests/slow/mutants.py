@@ -715,13 +715,3 @@ MUTANTS = (
         ON_DISK,
     ),
 )
-
-DISK_MUTANTS = (
-    Mutant(
-        "what was acknowledged is not synced",
-        "stores/sqlite/schema.py",
-        '("synchronous", "FULL"),',
-        '("synchronous", "OFF"),',
-    ),
-)
-"""Bugs that only a world over a simulated disk can show; shrunk, but not among those that each must be found."""
