@@ -528,3 +528,20 @@ async def test_baselines_are_found_whatever_page_they_are_noted_on(opened, monke
 
         assert sorted(told) == sorted(names)
         assert swept.logs_seen == 20
+
+
+async def test_who_registers_while_a_sweep_is_under_way_is_waited_for(opened, monkeypatch):
+    """A sweep over a million logs takes its time: it must not go by who was registered when it began."""
+    async with opened() as runtime:
+        handle = await filled(runtime, "o", 5)
+        await handle.baseline(SEEN)
+        sweeping = Sweep(runtime, BASELINES_ONLY)
+        judge = sweeping._judge
+
+        async def judged(head, now_ns):
+            await runtime.set_record(PROJECTIONS, b"new", json.dumps({"position": 0}).encode())
+            return await judge(head, now_ns)
+
+        monkeypatch.setattr(sweeping, "_judge", judged)
+        swept = await sweeping.run()
+        assert (swept.logs_cut, swept.logs_kept) == (0, 1)

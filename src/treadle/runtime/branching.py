@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from treadle.errors import ConflictError, UsageError, WorkflowExistsError
+from treadle.errors import ConflictError, EventsPrunedError, UsageError, WorkflowExistsError
 from treadle.events import EventKind, WorkflowEvent, WorkflowId
 from treadle.log import SEED_SIZE_BYTES, Branched, chain_digest, decode_branched, encode_branched
 from treadle.runtime.durable.beginning_branches import Birth, BranchMode, birth_of
@@ -29,6 +29,22 @@ async def branch(runtime: Runtime, parent: WorkflowId, at: int, to: WorkflowId, 
     """
     if parent == to:
         raise UsageError(f"workflow {to!r} cannot be a branch of itself; give the branch a new id")
+    for _ in range(runtime.config.readmissions_max):
+        try:
+            await _commit_birth(runtime, await _birth_unit(runtime, parent, at, to, mode), to)
+        except EventsPrunedError as error:
+            # Cut since its head was read: the run that a branch there would go on in may begin later now.
+            if error.first_kept_seq > at:
+                raise
+            lost = error
+        else:
+            return
+    raise lost
+
+
+async def _birth_unit(
+    runtime: Runtime, parent: WorkflowId, at: int, to: WorkflowId, mode: BranchMode
+) -> Unit:
     store, now_ns = runtime.store, runtime._kernel.wall_time_ns()
     (head,) = await store.heads([parent])
     rows = await store.audit(parent, at - 1, limit=1)
@@ -40,15 +56,15 @@ async def branch(runtime: Runtime, parent: WorkflowId, at: int, to: WorkflowId, 
     if is_there:
         branched = await _with_origin(store, head, branched)
         if head.facts is not None:
-            envelopes = runtime._durable.envelopes
-            birth = await birth_of(store, envelopes, head, at, to, mode=mode, now_ns=now_ns)
+            birth = await birth_of(store, runtime._codecs, head, at, to, mode=mode, now_ns=now_ns)
     event = WorkflowEvent(at + 1, now_ns, EventKind.BRANCHED, encode_branched(branched))
     facts = None if birth is None else birth.facts
     batch = Batch(to, digest, (event,), (chain_digest(digest, event),), facts=facts)
-    unit = Unit((batch,), branches=(Branch(to, parent, at, digest, birth is not None and birth.hidden),))
-    if birth is not None:
-        unit = unit._replace(records=birth.records)
-    await _commit_birth(runtime, unit, to)
+    begins = Branch(to, parent, at, digest)
+    if birth is None:
+        return Unit((batch,), branches=(begins,))
+    begins = begins._replace(hidden=birth.hidden, needs_seq=birth.facts.run_start_seq)
+    return Unit((batch,), branches=(begins,), records=birth.records)
 
 
 async def _with_origin(store: Store, parent: Head, branched: Branched) -> Branched:

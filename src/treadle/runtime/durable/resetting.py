@@ -131,7 +131,7 @@ class Resetting:
             head.next_seq, runner.kernel.wall_time_ns(), EventKind.RESET, encode_reset(reset)
         )
         wake_up_ns = None if status.is_closed else IN_FLIGHT_NS
-        replays_from = await replay_from(runner.store, head, at)
+        replays_from = await replay_from(runner.store, runner.codecs, head, at)
         kept = HeadFacts(int(status), min(run, replays_from), wake_up_ns, facts.name)
         rows: tuple[Message, ...] = ()
         if wanted.reapply == "signals" and not status.is_closed:
