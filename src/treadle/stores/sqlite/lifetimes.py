@@ -53,13 +53,14 @@ def begin(connection: apsw.Connection, found: extents.Extent, *, reclaimed: bool
     """
     fields = (found.key, found.first_kept_seq, found.digest_before, found.shared_seq, int(found.hidden))
     connection.execute(_BEGIN, (*fields, int(reclaimed), checksum(*fields)))
-    connection.execute(_UNSHARE, (found.key,))
     for from_seq, to_seq, source in found.ranges:
         row = (found.key, to_seq, from_seq, source)
         connection.execute(_SHARE, (*row, checksum(*row)))
 
 
-def branch_extent(connection: apsw.Connection, branch: Branch, key: int, parent: Head) -> extents.Extent:
+def branch_extent(
+    connection: apsw.Connection, branch: Branch, key: int, parent: Head, parent_key: int
+) -> extents.Extent:
     """Tell where a new branch's events lie: its parent's stretches, cut off behind the last shared seq.
 
     Args:
@@ -67,18 +68,16 @@ def branch_extent(connection: apsw.Connection, branch: Branch, key: int, parent:
         branch: the branch.
         key: its number in the file.
         parent: where its parent stands.
+        parent_key: that one's number in the file.
 
     Returns:
         The extent.
     """
-    there = extents.extent(connection, branch.parent)
-    if there is None:
-        parent_key = connection.execute("SELECT key FROM workflows WHERE id = ?", (branch.parent,)).get
-        stretches = [(parent_key, 1, branch.at)]
-    else:
+    first, before = parent.first_kept_seq, parent.digest_before
+    stretches = [(parent_key, first, branch.at)]
+    if parent.shared_seq and (there := extents.extent(connection, branch.parent)):
         stretches = there.stretches(1, branch.at)
     ranges = tuple((begin, end, source) for source, begin, end in stretches)
-    first, before = parent.first_kept_seq, parent.digest_before
     return extents.Extent(key, first, before, branch.at, branch.hidden, ranges)
 
 
@@ -97,6 +96,8 @@ def cut(connection: apsw.Connection, wanted: Cut, key: int, digest_before: bytes
     ranges = there.ranges if there is not None and shared_seq else ()
     kept = tuple((max(start, first), end, source) for start, end, source in ranges if end >= first)
     hidden = there is not None and there.hidden
+    if there is not None and there.ranges:
+        connection.execute(_UNSHARE, (key,))
     # Rows of its own below are removed by and by; that there may be none costs one look.
     begin(connection, extents.Extent(key, first, digest_before, shared_seq, hidden, kept), reclaimed=False)
     if wanted.is_whole:

@@ -29,6 +29,7 @@ from treadle.stores.contract import (
     StoreStatistics,
     Unit,
 )
+from treadle.stores.lifetimes import Graft
 from treadle.stores.sqlite import checking, copying, files, reading
 from treadle.stores.sqlite.faults import READ_ERRORS, translated
 from treadle.stores.sqlite.gate import Gate
@@ -74,7 +75,7 @@ class SqliteStore(Store):
 
     # -- writing --
 
-    async def append(self, units: Sequence[Unit | Batch]) -> list[Outcome]:
+    async def append(self, units: Sequence[Unit | Batch | Graft]) -> list[Outcome]:
         """Write units; see `Store.append`."""
         return await self._write(Writer.append, units)
 

@@ -22,6 +22,7 @@ from treadle.errors import (
 )
 from treadle.stores.contract import Batch, Outcome, Unit
 from treadle.stores.judging import check_values
+from treadle.stores.lifetimes import Graft
 from treadle.stores.sqlite import lifetimes, reading
 from treadle.stores.sqlite.faults import READ_ERRORS, is_full, is_poison, translated
 from treadle.stores.sqlite.files import Guard
@@ -69,7 +70,7 @@ class Writer:
 
     # -- writing --
 
-    def append(self, units: Sequence[Unit | Batch]) -> list[Outcome]:
+    def append(self, units: Sequence[Unit | Batch | Graft]) -> list[Outcome]:
         """Write a group; see `Store.append`.
 
         Args:
