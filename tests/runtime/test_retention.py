@@ -31,7 +31,6 @@ from treadle import (
 )
 from treadle.kernel import InlineKernel
 from treadle.runtime.retention import PROJECTIONS, Sweep
-from treadle.runtime.retention.sweeping import Pace
 from treadle.sim.draws import Draws
 from treadle.sim.faulty_store import FaultyStore as SimFaultyStore
 from treadle.stores.memory import MemoryStore
@@ -263,17 +262,6 @@ async def test_what_a_killed_sweep_has_cut_is_given_back_by_the_next(retaining, 
         await handle.prune()
     async with retaining(RetentionPolicy()) as runtime:
         await until(lambda: runtime.statistics().retention.events_reclaimed == 5)
-
-
-async def test_a_step_becomes_small_on_a_slow_disk_and_large_on_a_fast_one(autojump_clock):
-    """Appends wait for a step as long as for a commit, whatever the disk is like."""
-    pace, sizes = Pace(), []
-    for seconds in [0.0] * 4 + [0.05] + [0.2] * 4:
-        sizes.append(pace.begin())
-        await trio.sleep(seconds)
-        pace.end()
-
-    assert sizes == [250, 500, 1_000, 1_000, 1_000, 1_000, 500, 250, 250]
 
 
 async def test_a_store_that_fails_is_swept_again_later(retaining, store, autojump_clock):

@@ -771,7 +771,8 @@ class Store(abc.ABC):
         """Remove events that no log shows any more, and give their room back: one small step of it.
 
         Args:
-            events_max: about how many at most: appends wait as long as this takes.
+            events_max: how many at most. A step is over sooner when it has cost as much as a full group of
+                appends, which wait as long as it takes; one event at least is removed when there is any.
 
         Returns:
             How many were removed; 0 when nothing is left to remove.
@@ -786,7 +787,7 @@ class Store(abc.ABC):
 
         Args:
             after_position: continue after this position.
-            events_max: about how many events to write at most: appends wait as long as this takes.
+            events_max: how many events to write at most; see `reclaim`.
 
         Returns:
             The position to continue after; None when the end is reached.

@@ -1,8 +1,8 @@
 """A sweep: one look at all logs under a policy, and what may go goes, in small steps.
 
-A step is some cuts in one group of the committer, or one call of `Store.reclaim`: appends wait for either as
-they wait for each other. What is cut is out of sight at once; the room comes back afterwards, and a sweep
-that was killed in between leaves that to the next one.
+A step is some cuts in one group of the committer, or one call of `Store.reclaim`, which the store itself
+bounds by what it costs: appends wait for either as they wait for each other. What is cut is out of sight at
+once; the room comes back afterwards, and a sweep that was killed in between leaves that to the next one.
 """
 
 from __future__ import annotations
@@ -25,21 +25,16 @@ from treadle.events import WorkflowId
 from treadle.runtime.retention.needs import Checkpoint, Needs
 from treadle.runtime.retention.policy import RetentionPolicy, RetentionRule
 from treadle.runtime.retention.removing import commit
-from treadle.stores import PAGE_WORKFLOWS, RECLAIM_EVENTS, Head
+from treadle.stores import PAGE_WORKFLOWS, Head
 
 if TYPE_CHECKING:  # a sweep is a runtime's
     from treadle.runtime.runtime import Runtime
 
-CUTS_MAX: Final = 64
-"""How many logs are cut or deleted in one group: each costs the store as much as a hundred events."""
+CUTS_MAX: Final = 32
+"""How many logs are cut or deleted in one group: each costs the store as much as a hundred events, and they
+share the group with whoever appends."""
 STEP_PAUSE_SECONDS: Final = 0.002
 """How long others have the store to themselves between two steps, at least: as long as a step takes."""
-
-STEP_SECONDS: Final = 0.1
-"""How long a step takes at most, about: as long as the commit of a full group on the same disk. A thousand
-events of one log lie in a thousand pages, or in forty; so how many make up a step is found out on the way."""
-STEP_EVENTS_MIN: Final = 250
-"""How few events a step takes on when the disk is slow: with fewer its fsync costs more than they do."""
 
 Doing = Literal["cut", "delete", "keep"]
 
@@ -82,31 +77,6 @@ class Swept:
     logs_kept: int = 0
     events_removed: int = 0
     events_reclaimed: int = 0
-
-
-class Pace:
-    """Finds out how many events make up a step, by how long the last one took."""
-
-    def __init__(self) -> None:
-        self.events_max = RECLAIM_EVENTS // 4
-        self._begun = 0.0
-
-    def begin(self) -> int:
-        """Begin a step.
-
-        Returns:
-            How many events it may touch.
-        """
-        self._begun = trio.current_time()
-        return self.events_max
-
-    def end(self) -> None:
-        """End a step: the next one is half as large after a long one, twice as large after a short one."""
-        seconds = trio.current_time() - self._begun
-        if seconds > STEP_SECONDS:
-            self.events_max = max(self.events_max // 2, STEP_EVENTS_MIN)
-        elif seconds < STEP_SECONDS / 4:
-            self.events_max = min(self.events_max * 2, RECLAIM_EVENTS)
 
 
 class _Closed(NamedTuple):
@@ -190,9 +160,7 @@ class Sweep:
         Raises:
             StoreError: the store failed; what was done is done.
         """
-        pace = Pace()
-        while removed := await self._store.reclaim(events_max=pace.begin()):
-            pace.end()
+        while removed := await self._store.reclaim():
             self.swept.events_reclaimed += removed
             progress(removed)
             await self.rest()
@@ -358,10 +326,9 @@ async def compact(sweep: Sweep, progress: Callable[[int], object] = lambda _: No
     Raises:
         StoreError: the store failed; what was done is done.
     """
-    steps, after, pace = 0, 0, Pace()
+    steps, after = 0, 0
     while True:
-        then = await sweep._store.compact(after, events_max=pace.begin())
-        pace.end()
+        then = await sweep._store.compact(after)
         steps += 1
         await sweep.rest()
         if then is None:

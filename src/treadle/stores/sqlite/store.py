@@ -330,12 +330,12 @@ class SqliteStore(Store):
     async def reclaim(self, *, events_max: int = RECLAIM_EVENTS) -> int:
         """Remove what no log shows any more; see `Store.reclaim`."""
         asking.check_page(events_max)
-        return await self._write(Writer.reclaim, events_max)
+        return await self._write(Writer.reclaim, events_max, self._kernel.wall_time_ns)
 
     async def compact(self, after_position: int = 0, *, events_max: int = RECLAIM_EVENTS) -> int | None:
         """Write events anew; see `Store.compact`."""
         asking.check_page(events_max, after_position)
-        return await self._write(Writer.compact, after_position, events_max)
+        return await self._write(Writer.compact, after_position, events_max, self._kernel.wall_time_ns)
 
     async def vacuum(self) -> None:
         """Write the whole file anew without any slack; every other process has to wait, or keeps it waiting.
