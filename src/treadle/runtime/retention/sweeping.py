@@ -30,7 +30,7 @@ from treadle.stores import PAGE_WORKFLOWS, Head
 if TYPE_CHECKING:  # a sweep is a runtime's
     from treadle.runtime.runtime import Runtime
 
-CUTS_MAX: Final = 32
+CUTS_MAX: Final = 8
 """How many logs are cut or deleted in one group: each costs the store as much as a hundred events, and they
 share the group with whoever appends."""
 STEP_PAUSE_SECONDS: Final = 0.002
