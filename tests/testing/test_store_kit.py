@@ -43,9 +43,7 @@ class IgnoresDigests(MemoryStore):
 
     async def append(self, units):
         heads = {head.workflow_id: head for unit in units for head in map(self._head, _logs(unit))}
-        return await super().append(
-            [unit if isinstance(unit, Graft) else _with_digests(unit, heads) for unit in units]
-        )
+        return await super().append([_with_digests(unit, heads) for unit in units])
 
 
 def _logs(unit):
@@ -53,6 +51,8 @@ def _logs(unit):
 
 
 def _with_digests(unit, heads):
+    if isinstance(unit, Graft) or unit.branches or unit.begun:
+        return unit  # what begins a log says its digest twice, and would be no unit any more
     return unit._replace(
         batches=tuple(
             batch._replace(digest_before=heads[batch.workflow_id].digest)
