@@ -21,7 +21,7 @@ from treadle import (
     workflow,
 )
 from treadle.kernel import InlineKernel
-from treadle.payloads import Compression
+from treadle.payloads import Compression, Encryption, KeyRing
 from treadle.stores.memory import MemoryStore
 
 
@@ -139,6 +139,19 @@ async def test_a_baseline_goes_through_the_codecs(kernel):
         await cut(store, "o", 301)
 
         assert len(await handle.replay(SEEN)) == 300
+
+
+async def test_a_branch_begins_at_a_baseline_that_was_encrypted_for_another_log(kernel):
+    """Its own payloads are bound to its id, the shared ones to the ids they were written under."""
+    keys = KeyRing({"k": bytes(range(64))}, current="k")
+    async with open_runtime(MemoryStore(kernel), kernel=kernel, codecs=[Encryption(keys)]) as runtime:
+        handle = await filled(runtime, "o", 3)
+        await handle.baseline(SEEN)
+        await handle.prune()
+        branch = await (await handle.branch(at=4, to="b")).branch(at=5, to="c")
+        await branch.append("custom", b"own")
+
+        assert [seq for seq, _ in await branch.replay(SEEN)] == [1, 2, 3, 5, 6, 7]
 
 
 async def test_a_baseline_of_somebody_elses_making_is_none_of_ours(opened):

@@ -123,7 +123,7 @@ async def _standing(runtime: Runtime, head: Head, folds: Sequence[Fold[Any]]) ->
     events = await runtime.store.read(head.workflow_id, first, head.next_seq - 1, limit=len(folds))
     states = States(runtime)
     for fold, event in zip(folds, events, strict=False):
-        kept = states.baseline_of(head.workflow_id, event)
+        kept = await states.baseline_of(head.workflow_id, event)
         if kept is None or (kept.fold, kept.version, kept.seq) != (fold.name, fold.version, first - 1):
             return ()
     return tuple(events)

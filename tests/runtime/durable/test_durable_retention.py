@@ -18,7 +18,7 @@ from treadle import (
     open_runtime,
     workflow,
 )
-from treadle.payloads import Compression
+from treadle.payloads import Compression, Encryption, KeyRing
 from treadle.runtime.durable.wire import RUNS
 from treadle.runtime.retention import Sweep
 from treadle.stores import Message, Unit
@@ -232,6 +232,26 @@ async def test_encoded_workflows_are_pruned_by_who_has_the_codecs(place, kernel,
         handle = runtime.workflow("w")
         await handle.signal("word", words[1])
         assert await handle.result() == words
+
+
+async def test_a_branch_that_shares_encrypted_events_is_cut_and_deleted_as_any_other(opened, autojump_clock):
+    """Its start was encrypted under the original's id: it says whose child it is, and where its runs began."""
+    keys = KeyRing({"k": bytes(range(64))}, current="k")
+    async with opened(FLOWS, [note], codecs=[Encryption(keys)]) as runtime:
+        handle = await runtime.start(rounds, 1, [], id="w")
+        branch = await handle.branch(at=1, to="b", mode="real")
+        await branch.resume()
+        await branch.signal("word", "x")
+        await in_run(runtime, "b", 1)
+        assert await branch.prune() == await run_of(runtime, "b")
+        await branch.signal("word", "y")
+        assert await branch.result() == ["x", "y"]
+        late = await branch.branch(at=(await branch.next_seq()) - 1, to="c", mode="real")
+        await trio.sleep(1)
+        await sweep(runtime)
+
+        assert await runtime.store.list_workflows() == ["w"]
+        assert (await late.next_seq()) > 1
 
 
 async def test_a_runner_sweeps_in_the_background(place, kernel, autojump_clock):

@@ -15,8 +15,8 @@ from treadle.engine import Status
 from treadle.engine.records import RunStarted
 from treadle.errors import CodecError, EventsNeededError, EventsPrunedError
 from treadle.events import EventKind, WorkflowEvent, WorkflowId
-from treadle.payloads import CodecContext
 from treadle.runtime.baselines import BASELINES
+from treadle.runtime.decoding import payload_of
 from treadle.runtime.durable.wire import RUNS
 from treadle.runtime.folds import States
 from treadle.runtime.snapshots import Snapshots
@@ -157,7 +157,7 @@ class Needs:
 
     async def _begins_baseline(self, head: Head, seq: int) -> bool:
         events = await self._store.read(head.workflow_id, seq, seq, limit=1)
-        kept = self._states.baseline_of(head.workflow_id, events[0]) if events else None
+        kept = await self._states.baseline_of(head.workflow_id, events[0]) if events else None
         return kept is not None and kept.seq == seq - 1
 
     async def check_cut(self, head: Head, seq: int) -> None:
@@ -215,11 +215,11 @@ class Needs:
             events = await self._store.read(head.workflow_id, seq, seq, limit=1)
             if not events or events[0].kind is not EventKind.CONTINUED:
                 return seq
-            seq = self._run(head.workflow_id, events[0]).previous_run
+            seq = (await self._run(head.workflow_id, events[0])).previous_run
         return None
 
-    def _run(self, name: WorkflowId, event: WorkflowEvent) -> RunStarted:
-        payload = self._codecs.decode(event.payload, CodecContext(name, event.seq))
+    async def _run(self, name: WorkflowId, event: WorkflowEvent) -> RunStarted:
+        payload = await payload_of(self._store, self._codecs, name, event)
         return msgspec.json.decode(payload, type=RunStarted)
 
     # -- whether a log may go altogether --
@@ -285,7 +285,7 @@ class Needs:
             return
         events = await self._store.read(name, facts.run_start_seq, facts.run_start_seq, limit=1)
         try:
-            parent = self._run(name, events[0]).parent if events else None
+            parent = (await self._run(name, events[0])).parent if events else None
         except CodecError as error:
             raise EventsNeededError(
                 f"workflow {name!r} cannot be read without its codec, so nobody knows whose child it is:"
