@@ -199,6 +199,26 @@ async def test_a_log_that_has_moved_on_is_kept_for_the_next_sweep(opened, store)
             await handle.delete()
 
 
+@pytest.mark.parametrize("rule", [{"closed_days_max": 0}, {"closed_count_max": 0}, {"closed_count_max": 1}])
+async def test_a_log_that_was_opened_again_since_it_was_looked_at_is_not_deleted(opened, monkeypatch, rule):
+    """It was judged by an event that was its last one then; what came behind that is nobody's to delete."""
+    async with opened() as runtime:
+        handles = [await closed(runtime, name, days) for name, days in (("o", 9), ("p", 1))]
+        look = Sweep._carry_out
+
+        async def appended_meanwhile(self, found):
+            for handle in handles:
+                await handle.append("custom", b"more")
+            await look(self, found)
+
+        monkeypatch.setattr(Sweep, "_carry_out", appended_meanwhile)
+        swept, told = await sweep(runtime, RetentionPolicy(RetentionRule(**rule)))
+
+        assert (swept.logs_deleted, {one.doing for one in told.values()}) == (0, {"keep"})
+        assert "appended to it since" in told["o"].reason
+        assert [len(await handle.read().list()) for handle in handles] == [4, 4]
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

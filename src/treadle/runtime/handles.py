@@ -290,7 +290,7 @@ class WorkflowHandle(DurableHandle):
         Raises:
             WorkflowNotFoundError: it has no events.
             EventsNeededError: it is a durable workflow that has not ended or for which a message waits, or a
-                projection has not read so far.
+                projection has not read so far. A what-if branch can be deleted at any time.
             ConflictError: somebody has appended meanwhile; nothing was deleted.
             RuntimeClosedError: the runtime is closing; nothing was deleted.
             StoreError: the store failed; its `written` says whether it may be deleted.

@@ -17,7 +17,7 @@ from treadle.errors import CodecError, EventsNeededError, EventsPrunedError
 from treadle.events import EventKind, WorkflowEvent, WorkflowId
 from treadle.runtime.baselines import BASELINES
 from treadle.runtime.decoding import payload_of
-from treadle.runtime.durable.wire import RUNS
+from treadle.runtime.durable.wire import HELD, RUNS, WHAT_IF
 from treadle.runtime.folds import States
 from treadle.runtime.snapshots import Snapshots
 from treadle.stores import PAGE_WORKFLOWS, Cut, Head, Record, Unit
@@ -38,6 +38,18 @@ CLOSING_KINDS: Final = frozenset(
         EventKind.WORKFLOW_TERMINATED,
     }
 )
+
+
+def is_what_if(head: Head) -> bool:
+    """Tell whether a log is a what-if branch: nothing happens in it unless somebody plays it.
+
+    Args:
+        head: the log's.
+
+    Returns:
+        Whether it is.
+    """
+    return head.facts is not None and head.facts.details == WHAT_IF
 
 
 class _Checkpoint(msgspec.Struct):
@@ -99,8 +111,8 @@ class Needs:
         Raises:
             EventsNeededError: it has not read so far.
         """
-        if checkpoint is None:
-            return
+        if checkpoint is None or is_what_if(head):
+            return  # the feed has no event of a what-if branch: nobody could ever read so far
         rows = await self._store.audit(head.workflow_id, below_seq - 2, limit=1)
         if rows and rows[0].seq == below_seq - 1 and rows[0].position > checkpoint.position:
             raise EventsNeededError(
@@ -244,8 +256,24 @@ class Needs:
             return None
         return events[0].timestamp
 
+    async def made_ns(self, head: Head) -> int | None:
+        """Tell when a what-if branch was made: what is played in it has times of its own.
+
+        Args:
+            head: the branch's.
+
+        Returns:
+            The timestamp of its BRANCHED, or of the first event that it keeps; None when it has no events.
+        """
+        seq = head.shared_seq + 1 if head.shared_seq else head.first_kept_seq
+        try:
+            events = await self._store.read(head.workflow_id, seq, seq, limit=1)
+        except EventsPrunedError:
+            return None  # deleted meanwhile
+        return events[0].timestamp if events else None
+
     async def check_delete(self, head: Head) -> None:
-        """Refuse to delete a log that something still happens to.
+        """Refuse to delete a log that something still happens to; a what-if branch is none.
 
         Args:
             head: the log's.
@@ -254,7 +282,7 @@ class Needs:
             EventsNeededError: it is a durable workflow that has not ended, or for which messages wait.
         """
         facts, name = head.facts, head.workflow_id
-        if facts is None:
+        if facts is None or is_what_if(head):
             return
         if not Status(facts.status).is_closed:
             raise EventsNeededError(
@@ -281,7 +309,7 @@ class Needs:
             EventsNeededError: its parent goes on.
         """
         facts, name = head.facts, head.workflow_id
-        if facts is None:
+        if facts is None or is_what_if(head):
             return
         events = await self._store.read(name, facts.run_start_seq, facts.run_start_seq, limit=1)
         try:
@@ -314,7 +342,7 @@ class Needs:
         """
         name = head.workflow_id
         records = await self._snapshots.removals(name)
-        records += tuple(Record(space, name.encode(), None) for space in (BASELINES, RUNS))
+        records += tuple(Record(space, name.encode(), None) for space in (BASELINES, RUNS, HELD))
         return Unit(cuts=(Cut(name, head.next_seq, head.digest, head.next_seq),), records=records)
 
 

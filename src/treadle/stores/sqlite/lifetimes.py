@@ -96,7 +96,8 @@ def cut(connection: apsw.Connection, wanted: Cut, key: int, digest_before: bytes
     shared_seq = there.shared_seq if there is not None and there.shared_seq >= first else 0
     ranges = there.ranges if there is not None and shared_seq else ()
     kept = tuple((max(start, first), end, source) for start, end, source in ranges if end >= first)
-    hidden = there is not None and there.hidden
+    # What is appended behind a tombstone one day is seen: nobody could tell why it should not be.
+    hidden = there is not None and there.hidden and not wanted.is_whole
     # Rows of its own below are removed by and by; that there may be none costs one look.
     begin(connection, extents.Extent(key, first, digest_before, shared_seq, hidden, kept), reclaimed=False)
     if wanted.is_whole:
