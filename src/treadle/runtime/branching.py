@@ -32,7 +32,8 @@ async def branch(runtime: Runtime, parent: WorkflowId, at: int, to: WorkflowId, 
     store, now_ns = runtime.store, runtime._kernel.wall_time_ns()
     (head,) = await store.heads([parent])
     rows = await store.audit(parent, at - 1, limit=1)
-    is_there = bool(rows) and rows[0].seq == at and at >= head.first_kept_seq
+    # What came behind the head meanwhile is not there: the facts are of another moment.
+    is_there = bool(rows) and rows[0].seq == at and head.first_kept_seq <= at < head.next_seq
     # Without a row any digest will do: the store says what is wrong with the seq.
     digest = rows[0].digest if is_there else head.digest
     branched = Branched(parent, at, digest.hex(), _seed(runtime))
@@ -40,8 +41,7 @@ async def branch(runtime: Runtime, parent: WorkflowId, at: int, to: WorkflowId, 
     if is_there:
         branched = await _with_origin(store, head, branched)
         if head.facts is not None:
-            envelopes = runtime._durable.envelopes
-            birth = await birth_of(store, envelopes, head, at, to, mode=mode, now_ns=now_ns)
+            birth = await birth_of(store, runtime._codecs, head, at, to, mode=mode, now_ns=now_ns)
     event = WorkflowEvent(at + 1, now_ns, EventKind.BRANCHED, encode_branched(branched))
     facts = None if birth is None else birth.facts
     batch = Batch(to, digest, (event,), (chain_digest(digest, event),), facts=facts)
