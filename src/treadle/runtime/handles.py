@@ -327,6 +327,8 @@ class WorkflowHandle(DurableHandle):
     def between(self, since: int, until: int | None = None) -> Events:
         """Read by event time: events with ``since <= timestamp < until``, in seq order.
 
+        Of a log whose beginning was removed it gives those that are kept.
+
         Args:
             since: the earliest event time, inclusive, in nanoseconds.
             until: the latest event time, exclusive; None for no end, which alone reaches
@@ -412,11 +414,7 @@ class WorkflowHandle(DurableHandle):
         """
         view = View(as_of, known_by, late)
         if isinstance(apply, Fold):
-            if not view.is_whole:
-                raise InvalidValueError(
-                    f"fold {apply.name!r} is replayed as recorded; for a time give its function and first"
-                    " state: replay(fold.apply, fold.initial(), as_of=...)"
-                )
+            view.check_fold(apply, "replay(fold.apply, fold.initial(), as_of=...)")
             if state is not attrs.NOTHING or from_seq != 1:
                 raise InvalidValueError(
                     f"fold {apply.name!r} has a first state and begins at the log's beginning: leave state"
