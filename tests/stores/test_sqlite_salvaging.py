@@ -14,6 +14,7 @@ import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from salvage_helpers import (
+    NAMES,
     Contents,
     check_nothing_is_made_up,
     facts_of,
@@ -116,6 +117,21 @@ def test_a_lost_table_of_names_costs_nothing_while_its_index_is_there(filled, da
         zero(damaged, page)
     _, new = salvaged(str(damaged), str(tmp_path / "new.db"))
 
+    assert new == filled[1]
+
+
+@pytest.mark.parametrize("copy", ["workflows", "sqlite_autoindex_workflows_1"])
+def test_of_a_names_two_copies_the_sound_one_is_used(filled, damaged, tmp_path, copy):
+    """Which one that is, a log's first digest tells, or the sum of where it begins: a branch has no other."""
+    content = bytearray(damaged.read_bytes())
+    for page in of_table(damaged, copy):
+        for name in (*NAMES, "hidden"):
+            begin = content.find(name.encode(), page * PAGE, (page + 1) * PAGE)
+            content[begin] ^= 1 << 1
+    damaged.write_bytes(content)
+    saved, new = salvaged(str(damaged), str(tmp_path / "new.db"))
+
+    assert (saved.lost_names, saved.lost_logs) == ((), ())
     assert new == filled[1]
 
 

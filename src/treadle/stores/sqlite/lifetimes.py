@@ -10,7 +10,7 @@ import apsw
 from treadle.stores.contract import Head
 from treadle.stores.lifetimes import Branch, Cut
 from treadle.stores.sqlite import extents
-from treadle.stores.sqlite.sums import checksum
+from treadle.stores.sqlite.sums import beginning_sum, checksum
 
 VACUUM_PAGES_PER_EVENT: Final = 1
 """Pages given back in a step for each event that it may remove: an event is mostly smaller than a page, so
@@ -43,16 +43,17 @@ _TAKE_OUT: Final = "DELETE FROM events WHERE position > ? AND position <= ?"
 _PUT_BACK: Final = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 
 
-def begin(connection: apsw.Connection, found: extents.Extent, *, reclaimed: bool = True) -> None:
+def begin(connection: apsw.Connection, name: str, found: extents.Extent, *, reclaimed: bool = True) -> None:
     """Write where a log begins.
 
     Args:
         connection: inside a transaction.
+        name: the log's id.
         found: what is to be true of it; its ranges are written as well.
         reclaimed: whether no row of its own lies below.
     """
     fields = (found.key, found.first_kept_seq, found.digest_before, found.shared_seq, int(found.hidden))
-    connection.execute(_BEGIN, (*fields, int(reclaimed), checksum(*fields)))
+    connection.execute(_BEGIN, (*fields, int(reclaimed), beginning_sum(name, *fields)))
     connection.execute(_UNSHARE, (found.key,))
     for from_seq, to_seq, source in found.ranges:
         row = (found.key, to_seq, from_seq, source)
@@ -99,7 +100,8 @@ def cut(connection: apsw.Connection, wanted: Cut, key: int, digest_before: bytes
     # What is appended behind a tombstone one day is seen: nobody could tell why it should not be.
     hidden = there is not None and there.hidden and not wanted.is_whole
     # Rows of its own below are removed by and by; that there may be none costs one look.
-    begin(connection, extents.Extent(key, first, digest_before, shared_seq, hidden, kept), reclaimed=False)
+    found = extents.Extent(key, first, digest_before, shared_seq, hidden, kept)
+    begin(connection, wanted.workflow_id, found, reclaimed=False)
     if wanted.is_whole:
         connection.execute(_FORGET_FACTS, (key,))
 

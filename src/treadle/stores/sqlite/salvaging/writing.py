@@ -126,7 +126,7 @@ class Writer:
         for placed in plan.placed:
             self._new.execute("INSERT INTO workflows VALUES (?, ?)", (placed.key, placed.name))
             if placed.extent is not None:
-                lifetimes.begin(self._new, placed.extent, reclaimed=placed.reclaimed)
+                lifetimes.begin(self._new, placed.name, placed.extent, reclaimed=placed.reclaimed)
         self._new.execute(_EVENTS)
         self.counts.keys_lost = int(self._new.execute(_KEYS_LOST).get)
         for placed in plan.placed:
