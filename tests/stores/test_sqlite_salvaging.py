@@ -25,6 +25,7 @@ from salvage_helpers import (
     salvaged,
 )
 
+from treadle import NewEvent, open_runtime
 from treadle.errors import (
     CorruptStoreError,
     StoreFormatError,
@@ -118,6 +119,32 @@ def test_a_lost_table_of_names_costs_nothing_while_its_index_is_there(filled, da
     _, new = salvaged(str(damaged), str(tmp_path / "new.db"))
 
     assert new == filled[1]
+
+
+@pytest.mark.parametrize("reclaimed", [False, True])
+@pytest.mark.parametrize("ats", [(2,), (4,), (1, 4)])
+def test_a_deleted_log_that_goes_on_keeps_what_branches_share_of_it(tmp_path, ats, reclaimed):
+    """Those events lie below its first kept seq: it does not show them, and they are nobody else's."""
+    path = str(tmp_path / "store.db")
+
+    async def main():
+        async with open_runtime(path) as runtime:
+            log = runtime.workflow("log")
+            await log.extend(NewEvent("custom", b"%d" % n, n) for n in range(4))
+            for at in ats:
+                await log.branch(at=at, to=f"branch {at}")
+            await log.delete()
+            while reclaimed and await runtime.store.reclaim():
+                pass
+            await log.append("custom", b"again")
+            await log.append("custom", b"and again")
+            await log.branch(at=5, to="late")
+
+    trio.run(main)
+    saved, new = salvaged(path, str(tmp_path / "new.db"))
+
+    assert (saved.lost, saved.asides) == ((), ())
+    assert new == read(path)
 
 
 @pytest.mark.parametrize("copy", ["workflows", "sqlite_autoindex_workflows_1"])
