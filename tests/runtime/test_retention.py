@@ -126,10 +126,12 @@ async def test_what_a_branch_shares_is_kept_and_the_branch_is_named(opened):
         await handle.baseline(SEEN)
         with pytest.raises(EventsSharedError, match="'b'"):
             await handle.prune()
+        _, foretold = await sweep(runtime, dry=True)
         swept, told = await sweep(runtime)
 
         assert (swept.logs_cut, swept.logs_kept) == (0, 1)
         assert "'b'" in told["o"].reason
+        assert foretold == told
         assert len(await runtime.workflow("b").read().list()) == 4
 
         await runtime.workflow("b").delete()
@@ -429,8 +431,12 @@ def sweep_among(steps):
                 elif step == "sweep":
                     positions = [row.position for row in await runtime.store.feed()]
                     rule = RetentionRule(closed_count_max=number if which else None)
-                    await sweep(runtime, RetentionPolicy(rule))
+                    _, foretold = await sweep(runtime, RetentionPolicy(rule), dry=True)
+                    _, told = await sweep(runtime, RetentionPolicy(rule))
                     await model.check(positions)
+                    # What a dry sweep keeps for a branch may go when the branch goes with it.
+                    doing = {name: one.doing for name, one in foretold.items() if one.doing != "keep"}
+                    assert doing.items() <= {name: one.doing for name, one in told.items()}.items()
                 elif head.first_kept_seq < head.next_seq and name not in model.closed:
                     await act(runtime, model, names, name, step, number)
 

@@ -12,7 +12,20 @@ from treadle.cli.logs.salvaging import facts_of
 from treadle.stores import Cut, Message, Record, Store, Taken, Unit, open_store, sqlite
 from treadle.testing.batches import LogWriter
 
-NAMES = ("keyed", "long", "parent", "branch", "twig", "short", "cut", "gone", "orphan", "again", "lent", "waits")
+NAMES = (
+    "keyed",
+    "long",
+    "parent",
+    "branch",
+    "twig",
+    "short",
+    "cut",
+    "gone",
+    "orphan",
+    "again",
+    "lent",
+    "waits",
+)
 
 
 @workflow.define

@@ -21,6 +21,7 @@ from treadle.runtime.durable.wire import HELD, RUNS, WHAT_IF
 from treadle.runtime.folds import States
 from treadle.runtime.snapshots import Snapshots
 from treadle.stores import PAGE_WORKFLOWS, Cut, Head, Record, Unit
+from treadle.stores.births import shared
 
 if TYPE_CHECKING:  # needs are asked for a runtime
     from treadle.runtime.runtime import Runtime
@@ -197,6 +198,24 @@ class Needs:
                 workflow_id=name,
                 needed_by="replay",
             )
+
+    async def check_shared(self, head: Head, seq: int) -> None:
+        """Refuse a cut that the store would refuse, without trying it.
+
+        Args:
+            head: the log's.
+            seq: the first seq that is to be kept.
+
+        Raises:
+            EventsSharedError: a branch shares events that would go.
+        """
+        after: WorkflowId | None = None
+        own_seq = head.shared_seq + 1  # what lies before that, branches share with somebody else
+        while branches := await self._store.branches_of(head.workflow_id, after=after):
+            heads = await self._store.heads(branches)
+            if found := [one.workflow_id for one in heads if max(one.first_kept_seq, own_seq) < seq]:
+                raise shared(head, seq, found)
+            after = branches[-1]
 
     async def cut_unit(self, head: Head, seq: int) -> Unit:
         """Make the unit that takes the beginning of a log away.

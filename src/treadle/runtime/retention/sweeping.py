@@ -312,6 +312,8 @@ class Sweep:
             await needs.check_cut(head, seq)
             await needs.check_read(head, seq, self._checkpoint)
             unit = await needs.cut_unit(head, seq)
+            if self._dry:
+                await needs.check_shared(head, seq)
         if not self._dry:
             await commit(self._runtime, removal.workflow_id, unit)
 
