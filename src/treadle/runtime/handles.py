@@ -62,10 +62,6 @@ class WorkflowHandle(DurableHandle):
     def __repr__(self) -> str:
         return f"<WorkflowHandle {self.workflow_id!r}>"
 
-    def _check_outside(self, what: str) -> None:
-        if self._supervisor.transactions:
-            check_not_deciding(what)
-
     # -- writing --
 
     # Ctrl-C between noting the task and parking it would let the committer wake a task that does not wait.
@@ -533,6 +529,7 @@ class WorkflowHandle(DurableHandle):
             InvalidValueError: not a seq.
         """
         check_seq(from_seq)
+        self._check_outside("follow()")
         runtime = self._runtime
         return Follower(
             runtime.store, runtime._changes, self.workflow_id, from_seq, runtime.config.page_events

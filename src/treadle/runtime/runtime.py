@@ -188,6 +188,7 @@ class Runtime:
             InvalidValueError: an id is not one, `concurrency` is not a positive int, a bound is not what it
                 must be, `late` is False without `as_of`, or a fold came with a first state or a bound.
         """
+        self._durable.check_outside("replay_all()")
         view = View(as_of, known_by, late)
         if type(concurrency) is not int or not 1 <= concurrency <= CONCURRENCY_MAX:
             raise InvalidValueError(
@@ -241,6 +242,7 @@ class Runtime:
         Raises:
             InvalidValueError: an id is not one, or `apply` and `make_state` cannot be called.
         """
+        self._durable.check_outside("diff()")
         check_diff(apply, make_state, times)
         names = make_workflow_id(left), make_workflow_id(right)
         return LogDiff(
@@ -259,6 +261,7 @@ class Runtime:
         Raises:
             InvalidValueError: the prefix is not a str, or not valid Unicode.
         """
+        self._durable.check_outside("workflow_ids()")
         check_prefix(prefix)
         return WorkflowIds(self.store, prefix)
 
@@ -275,6 +278,7 @@ class Runtime:
             RuntimeClosedError: the runtime is closing; surely not written.
             StoreError: the store failed; its `written` says whether the value may be there.
         """
+        self._durable.check_outside("set_record()")
         check_record(namespace, key, value)
         unit = Unit(records=(Record(namespace, key, value),))
         await self._supervisor.commit_unit(Proposal(None), unit)
@@ -385,6 +389,7 @@ class Runtime:
             RuntimeClosedError: the runtime is closing; nothing was started.
             StoreError: the store failed; its `written` says whether it may have begun.
         """
+        self._durable.check_outside("start()")
         workflow_id, run = await self._durable.start(
             workflow, args, id=id, id_policy=id_policy, signal=signal
         )

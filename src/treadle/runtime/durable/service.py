@@ -84,6 +84,7 @@ from treadle.runtime.durable.wire import (
 from treadle.runtime.following import Changes
 from treadle.runtime.inbox import Proposal, closed_error
 from treadle.runtime.supervisor import Supervisor
+from treadle.runtime.transacting import check_not_deciding
 from treadle.stores import Head, Message, Store, Unit
 
 RunnerState: TypeAlias = Literal["none", "standby", "running", "stopped"]
@@ -439,6 +440,18 @@ class DurableService:
         payload = encode_message(SignalMessage(name, Raw(self._values(args))))
         await self._check_listens(workflow_id)
         return self._row(workflow_id, key or self._asking.new_id(), MessageKind.SIGNAL, payload)
+
+    def check_outside(self, what: str) -> None:
+        """Refuse a call that would go round a transaction of this runtime in which it is made.
+
+        Args:
+            what: the call, for the message.
+
+        Raises:
+            UsageError: it is made inside `decide`.
+        """
+        if self._supervisor.transactions:
+            check_not_deciding(what)
 
     def hand_on(self, rows: Sequence[Message]) -> None:
         """Hand messages that are durable to the runner in this process, if it is here.
