@@ -57,7 +57,7 @@ from treadle.formats import ImportedLog
 from treadle.formats.lines import LINE_SIZE_BYTES_MAX
 from treadle.sim import Problem, SimulatedDisk
 from treadle.stores import Refused, StoreOptions, Unit, sqlite
-from treadle.stores.sqlite import schema
+from treadle.stores.sqlite import schema, writer
 from treadle.testing import InlineKernel, LogWriter
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "bad-input.md"
@@ -639,7 +639,8 @@ async def busy_store(folder: Path) -> list[TreadleError]:
         "connection.execute('BEGIN IMMEDIATE'); print(flush=True); sys.stdin.read()"
     )
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(schema, "BUSY_MILLISECONDS", 50)
+        for module in (schema, writer):
+            patched.setattr(module, "BUSY_MILLISECONDS", 50)
         async with open_runtime(path, kernel=InlineKernel()) as runtime:
             before = await content(runtime.store)
             with subprocess.Popen(
