@@ -22,6 +22,7 @@ from treadle import (
 )
 from treadle.kernel import InlineKernel
 from treadle.payloads import Compression, Encryption, KeyRing
+from treadle.runtime.folds import FoldReplay
 from treadle.stores.memory import MemoryStore
 
 
@@ -128,6 +129,23 @@ async def test_what_others_append_meanwhile_is_in_the_baseline(opened, store):
         with pytest.raises(ConflictError, match="p"):
             await handle.baseline(SEEN)
         assert await handle.next_seq() == 5
+
+
+async def test_a_log_deleted_while_it_is_folded_gets_no_baseline(opened, monkeypatch):
+    """It stands where it stood, and what was deleted would be back in the state."""
+    async with opened() as runtime:
+        handle = await filled(runtime, "o", 3)
+        reach = FoldReplay.reach
+
+        async def deleted_meanwhile(self, to_seq):
+            reached = await reach(self, to_seq)
+            await handle.delete()
+            return reached
+
+        monkeypatch.setattr(FoldReplay, "reach", deleted_meanwhile)
+        with pytest.raises(WorkflowNotFoundError):
+            await handle.baseline(SEEN)
+        assert await handle.next_seq() == 4
 
 
 async def test_a_baseline_goes_through_the_codecs(kernel):

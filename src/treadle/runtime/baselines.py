@@ -54,6 +54,8 @@ async def baseline(runtime: Runtime, workflow_id: WorkflowId, folds: Sequence[Fo
             reached = [(await replay.reach(last))[1] for replay in replays]
         else:
             reached = [await one.go_on(begun, last) for one, begun in zip(replays, reached, strict=True)]
+        # A deleted log stands where it stood, so that no batch tells: its state would be there again.
+        _check_head((await runtime.store.heads([workflow_id]))[0])
         unit = _unit(runtime, head, folds, reached)
         try:
             await runtime._supervisor.commit_unit(Proposal(None), unit)
