@@ -5,9 +5,9 @@ import pytest
 from arrow import (
     FLOOR_OF,
     KERNEL_ONLY,
-    PURE,
     against_the_arrow,
     impurities,
+    is_pure,
     modules,
     raw_trio,
     room_of,
@@ -31,10 +31,13 @@ def test_imports_go_down(room):
     ]
 
 
-@pytest.mark.parametrize("room", sorted(PURE & {*ROOMS}))
-def test_pure_rooms_have_no_waits_clock_or_chance(room):
+@pytest.mark.parametrize("room", sorted({room_of(module) for module, _ in MODULES if is_pure(module)}))
+def test_pure_rooms_and_parts_have_no_waits_clock_or_chance(room):
     assert [] == [
-        complaint for module, source, _ in of_room(room) for complaint in impurities(module, source)
+        complaint
+        for module, source, _ in of_room(room)
+        if is_pure(module)
+        for complaint in impurities(module, source)
     ]
 
 
@@ -127,6 +130,13 @@ def test_import_along_the_arrow_passes(module, source):
 )
 def test_planted_impurity_is_seen(source):
     assert impurities("log", source)
+
+
+def test_a_part_of_a_room_may_be_pure():
+    assert is_pure("projections.scd")
+    assert is_pure("projections.scd.sql.terms")
+    assert not is_pure("projections.scdx")
+    assert not is_pure("projections")
 
 
 def test_seeded_numbers_and_uuid_values_are_pure():

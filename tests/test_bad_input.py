@@ -30,6 +30,7 @@ import pytest
 import trio
 
 import bad_care_cases
+import bad_dimension_cases
 import bad_history_cases
 import bad_retention_cases
 import bad_simulated_cases
@@ -89,6 +90,7 @@ CASES: dict[str, Case] = {
     **bad_world_cases.CASES,
     **bad_simulated_cases.CASES,
     **bad_care_cases.CASES,
+    **bad_dimension_cases.CASES,
 }
 
 
