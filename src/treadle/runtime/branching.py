@@ -98,11 +98,14 @@ async def _read_up(runtime: Runtime, beginning: _Beginning, digest: bytes, mode:
     """Make the unit of a branch for which more than its seam must be known."""
     store, at = runtime.store, beginning.branched.at
     (head,) = await store.heads([WorkflowId(beginning.branched.parent)])
+    if not head.first_kept_seq <= at < head.next_seq:
+        # Cut or deleted since: the store says so.
+        return beginning.unit(beginning.branched, digest)
     branched = await _with_origin(store, head, beginning.branched)
     birth: Birth | None = None
     if head.facts is not None:
-        envelopes, now_ns = runtime._durable.envelopes, beginning.now_ns
-        birth = await birth_of(store, envelopes, head, at, beginning.to, mode=mode, now_ns=now_ns)
+        codecs, now_ns = runtime._codecs, beginning.now_ns
+        birth = await birth_of(store, codecs, head, at, beginning.to, mode=mode, now_ns=now_ns)
     return beginning.unit(branched, digest, birth)
 
 

@@ -395,7 +395,7 @@ class Store(abc.ABC):
     event's digest. What no log shows any more is removed by `reclaim`.
 
     **Hidden logs** are left out of listings, counts of workflows and the feed unless they are asked for;
-    whoever knows their id reads them as any other.
+    whoever knows their id reads them as any other. What is appended to a deleted one is no longer hidden.
 
     **Reads** see whole units only, hold nothing open between calls, and never see what could vanish.
     Unknown workflows read as empty logs. Seqs below the first kept one raise `EventsPrunedError`.

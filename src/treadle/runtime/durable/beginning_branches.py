@@ -10,11 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
+import msgspec
+
 from treadle.engine import Status
 from treadle.engine.carrying import STATUS_BY_KIND
 from treadle.engine.marks import MARK_KINDS, RESET, read_reset, view_of
+from treadle.engine.records import RunStarted
 from treadle.errors import InvalidValueError, UsageError
 from treadle.events import EventKind, WorkflowEvent, WorkflowId
+from treadle.payloads import CodecChain
+from treadle.runtime.decoding import payload_of
 from treadle.runtime.durable.wire import AWAITING_RESUME, HELD, WHAT_IF, Envelopes, HeldNote
 from treadle.stores import Head, HeadFacts, Record, Store
 
@@ -39,6 +44,31 @@ class Birth(NamedTuple):
     hidden: bool
 
 
+async def name_of_run(store: Store, codecs: CodecChain, head: Head, run: int) -> str:
+    """Tell which workflow a run is of: an id that is used again may be another one's.
+
+    Args:
+        store: where it is.
+        codecs: decode its start.
+        head: the log's, with facts.
+        run: the seq that names the run.
+
+    Returns:
+        The name; of the current run without reading it.
+
+    Raises:
+        CodecError: the start cannot be read without its codec.
+        StoreError: the store could not be read.
+    """
+    facts = head.facts
+    assert facts is not None  # noqa: S101  # asked by the callers
+    if run == facts.run_start_seq:
+        return facts.name
+    (event,) = await store.read(head.workflow_id, run, run, limit=1)
+    payload = await payload_of(store, codecs, head.workflow_id, event)
+    return msgspec.json.decode(payload, type=RunStarted).name
+
+
 def check_mode(mode: object) -> None:
     """Refuse a mode that is none.
 
@@ -53,13 +83,13 @@ def check_mode(mode: object) -> None:
 
 
 async def birth_of(
-    store: Store, envelopes: Envelopes, parent: Head, at: int, to: WorkflowId, *, mode: str, now_ns: int
+    store: Store, codecs: CodecChain, parent: Head, at: int, to: WorkflowId, *, mode: str, now_ns: int
 ) -> Birth:
     """Tell what a branch of a durable workflow begins with.
 
     Args:
         store: where the parent is.
-        envelopes: encode the note.
+        codecs: encode the note, and decode the start of an earlier run.
         parent: its head, with facts; `at` lies in it.
         at: the last shared seq.
         to: the branch.
@@ -71,15 +101,15 @@ async def birth_of(
 
     Raises:
         UsageError: the run it would go on in is no longer kept.
+        CodecError: the start of an earlier run cannot be read without its codec.
         StoreError: the store could not be read.
     """
-    facts = parent.facts
-    assert facts is not None  # noqa: S101  # asked by the caller
     status = await status_at(store, parent, at)
     run = await replay_from(store, parent, at)
+    name = await name_of_run(store, codecs, parent, run)
     details = _DETAILS[mode]
     if status.is_closed:
-        kept = HeadFacts(int(status), run, None, facts.name, WHAT_IF if mode == "what_if" else b"")
+        kept = HeadFacts(int(status), run, None, name, WHAT_IF if mode == "what_if" else b"")
         return Birth(kept, (), mode == "what_if")
     place = f"a branch of {parent.workflow_id!r} at seq {at}"
     reason = (
@@ -88,8 +118,8 @@ async def birth_of(
         else f"it is {place} and waits until it is resumed"
     )
     note = HeldNote(now_ns, reason, "", "", mode)
-    held = HeadFacts(int(Status.HELD), run, None, facts.name, details)
-    return Birth(held, (envelopes.record(HELD, to.encode(), to, note),), mode == "what_if")
+    held = HeadFacts(int(Status.HELD), run, None, name, details)
+    return Birth(held, (Envelopes(codecs).record(HELD, to.encode(), to, note),), mode == "what_if")
 
 
 async def status_at(store: Store, head: Head, at: int) -> Status:

@@ -22,7 +22,7 @@ from treadle.errors import (
     TreadleError,
 )
 from treadle.events import WorkflowId
-from treadle.runtime.retention.needs import Checkpoint, Needs
+from treadle.runtime.retention.needs import Checkpoint, Needs, is_what_if
 from treadle.runtime.retention.policy import RetentionPolicy, RetentionRule
 from treadle.runtime.retention.removing import commit
 from treadle.stores import PAGE_WORKFLOWS, Head
@@ -84,6 +84,7 @@ class _Closed(NamedTuple):
 
     closed_ns: int
     workflow_id: WorkflowId
+    head: Head
 
 
 class Sweep:
@@ -188,18 +189,27 @@ class Sweep:
             return await self._judged(head, rule, now_ns)
         except (AdmissionError, CodecError, CorruptStoreError) as error:
             # One log that cannot be read must not keep all others from being pruned.
-            return _kept(head.workflow_id, head, error)
+            return _kept_because(head, str(error))
 
     async def _judged(self, head: Head, rule: RetentionRule, now_ns: int) -> Removal | None:
+        if is_what_if(head):
+            return await self._judged_what_if(head, rule, now_ns)
         if rule.deletes and (closed_ns := await self._needs.closed_ns(head)) is not None:
             if rule.is_old(closed_ns, now_ns):
                 return _whole(head, f"closed for more than {rule.closed_days_max:g} days")
             if rule.closed_count_max is not None:
-                oldest = self._among_newest(_Closed(closed_ns, head.workflow_id), rule)
+                oldest = self._among_newest(_Closed(closed_ns, head.workflow_id, head), rule)
                 if oldest is not None:
-                    (head,) = await self._store.heads([oldest.workflow_id])
-                    return _whole(head, f"not among the last {rule.closed_count_max} closed")
+                    return _whole(oldest.head, f"not among the last {rule.closed_count_max} closed")
         return await self._cut(head) if rule.cuts else None
+
+    async def _judged_what_if(self, head: Head, rule: RetentionRule, now_ns: int) -> Removal | None:
+        """Let a branch go that is only played, by its age alone: it is not one of those that were closed."""
+        if rule.closed_days_max is None or (made_ns := await self._needs.made_ns(head)) is None:
+            return None
+        if not rule.is_old(made_ns, now_ns):
+            return None
+        return _whole(head, f"a what-if branch made more than {rule.closed_days_max:g} days ago")
 
     def _among_newest(self, closed: _Closed, rule: RetentionRule) -> _Closed | None:
         """Note a closed log, and tell which one is one too many."""
@@ -248,17 +258,20 @@ class Sweep:
         (head,) = await self._store.heads([removal.workflow_id])
         if head.next_seq == head.first_kept_seq:
             return  # deleted meanwhile
+        if removal.doing == "delete" and head.next_seq != removal.first_kept_seq:
+            # Judged by an event that was the last one then: it may be open again.
+            self._note(_kept_because(head, "somebody has appended to it since it was looked at"))
+            return
         try:
             await self._remove(head, removal)
         except (AdmissionError, EventsNeededError, CodecError, CorruptStoreError) as error:
-            self._note(_kept(removal.workflow_id, head, error))
+            self._note(_kept_because(head, str(error)))
         else:
             self._note(removal)
 
     async def _remove(self, head: Head, removal: Removal) -> None:
         needs, seq = self._needs, removal.first_kept_seq
         if removal.doing == "delete":
-            seq = head.next_seq
             await needs.check_delete(head)
             await needs.check_parent(head)
             await needs.check_read(head, seq, self._checkpoint)
@@ -267,6 +280,8 @@ class Sweep:
             await needs.check_cut(head, seq)
             await needs.check_read(head, seq, self._checkpoint)
             unit = await needs.cut_unit(head, seq)
+            if self._dry:
+                await needs.check_shared(head, seq)
         if not self._dry:
             await commit(self._runtime, removal.workflow_id, unit)
 
@@ -295,7 +310,7 @@ class _HeadPages:
     async def __anext__(self) -> list[Head]:
         while self._prefixes:
             ids = await self._store.list_workflows(
-                prefix=self._prefixes[0], after=self._after, limit=PAGE_WORKFLOWS
+                prefix=self._prefixes[0], after=self._after, hidden=True, limit=PAGE_WORKFLOWS
             )
             if ids:
                 self._after = ids[-1]
@@ -309,8 +324,8 @@ def _whole(head: Head, reason: str) -> Removal:
     return Removal(head.workflow_id, "delete", head.next_seq, head.next_seq - head.first_kept_seq, reason)
 
 
-def _kept(workflow_id: WorkflowId, head: Head, error: TreadleError) -> Removal:
-    return Removal(workflow_id, "keep", head.first_kept_seq, 0, str(error))
+def _kept_because(head: Head, reason: str) -> Removal:
+    return Removal(head.workflow_id, "keep", head.first_kept_seq, 0, reason)
 
 
 async def compact(sweep: Sweep, progress: Callable[[int], object] = lambda _: None) -> int:

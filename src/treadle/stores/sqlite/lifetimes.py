@@ -10,7 +10,7 @@ import apsw
 from treadle.stores.contract import Head
 from treadle.stores.lifetimes import Branch, Cut
 from treadle.stores.sqlite import extents, reclaiming
-from treadle.stores.sqlite.sums import checksum
+from treadle.stores.sqlite.sums import beginning_sum, checksum
 
 _BEGIN: Final = """
 INSERT INTO beginnings (workflow, first_kept_seq, digest_before, shared_seq, hidden, reclaimed, checksum)
@@ -25,16 +25,17 @@ _FORGET_FACTS: Final = "DELETE FROM heads WHERE workflow = ?"
 _FORGET_KEY: Final = "UPDATE events SET key = NULL WHERE workflow = ? AND key = ? AND seq < ?"
 
 
-def begin(connection: apsw.Connection, found: extents.Extent, *, reclaimed: bool = True) -> None:
+def begin(connection: apsw.Connection, name: str, found: extents.Extent, *, reclaimed: bool = True) -> None:
     """Write where a log begins.
 
     Args:
         connection: inside a transaction.
+        name: the log's id.
         found: what is to be true of it; its ranges are written as well.
         reclaimed: whether no row of its own lies below.
     """
     fields = (found.key, found.first_kept_seq, found.digest_before, found.shared_seq, int(found.hidden))
-    connection.execute(_BEGIN, (*fields, int(reclaimed), checksum(*fields)))
+    connection.execute(_BEGIN, (*fields, int(reclaimed), beginning_sum(name, *fields)))
     for from_seq, to_seq, source in found.ranges:
         row = (found.key, to_seq, from_seq, source)
         connection.execute(_SHARE, (*row, checksum(*row)))
@@ -77,12 +78,14 @@ def cut(connection: apsw.Connection, wanted: Cut, key: int, digest_before: bytes
     shared_seq = there.shared_seq if there is not None and there.shared_seq >= first else 0
     ranges = there.ranges if there is not None and shared_seq else ()
     kept = tuple((max(start, first), end, source) for start, end, source in ranges if end >= first)
-    hidden = there is not None and there.hidden
+    # What is appended behind a tombstone one day is seen: nobody could tell why it should not be.
+    hidden = there is not None and there.hidden and not wanted.is_whole
     if there is not None and there.ranges:
         reclaiming.look_again(connection, key)
         connection.execute(_UNSHARE, (key,))
     # Rows of its own below are removed by and by; that there may be none costs one look.
-    begin(connection, extents.Extent(key, first, digest_before, shared_seq, hidden, kept), reclaimed=False)
+    found = extents.Extent(key, first, digest_before, shared_seq, hidden, kept)
+    begin(connection, wanted.workflow_id, found, reclaimed=False)
     if wanted.is_whole:
         connection.execute(_FORGET_FACTS, (key,))
 

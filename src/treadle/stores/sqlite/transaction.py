@@ -365,13 +365,13 @@ class Transaction:
             first, before = begun.first_seq, begun.digest_before
             key = self._key_for(begun.workflow_id)
             extent = extents.Extent(key, first, before, 0, hidden=False, ranges=())
-            lifetimes.begin(self._connection, extent)
+            lifetimes.begin(self._connection, begun.workflow_id, extent)
             self._move(Head(begun.workflow_id, first, before, first, before))
         for branch in unit.branches:
             parent = self.head(branch.parent)
             key, parent_key = self._key_for(branch.workflow_id), self._key_for(branch.parent)
             extent = lifetimes.branch_extent(self._connection, branch, key, parent, parent_key)
-            lifetimes.begin(self._connection, extent)
+            lifetimes.begin(self._connection, branch.workflow_id, extent)
             first, before = parent.first_kept_seq, parent.digest_before
             self._move(
                 Head(branch.workflow_id, branch.at + 1, branch.digest, first, before, shared_seq=branch.at)

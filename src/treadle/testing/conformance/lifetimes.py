@@ -368,6 +368,10 @@ async def hidden_log_is_seen_by_who_asks(factory: StoreFactory) -> None:
         expect((1, 2), (await store.count_workflows(), await store.count_workflows(hidden=True)), "counts")
         expect((5, 6), (len(await store.feed()), len(await store.feed(hidden=True))), "the feed")
         expect(4, len(await store.read(_B)), "the events read by id")
+        await write(store, await _cut_unit(store, _B))
+        (head,) = await store.heads([_B])
+        await write(store, Unit((LogWriter(_B, head.next_seq, head.digest).batch(b"5"),)))
+        expect([_B, _P], await store.list_workflows(), "the list, once it was deleted and goes on")
 
 
 async def guard_of_the_position_holds_while_nobody_writes(factory: StoreFactory) -> None:
