@@ -28,6 +28,8 @@ FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 PURE = {"log", "payloads", "formats", "checkers", "engine", "events", "errors"}
 """Rooms without waits, clock or chance."""
+PURE_PARTS = ("projections.scd",)
+"""Parts of other rooms that have none either."""
 IMPURE_MODULES = {
     "asyncio", "concurrent", "multiprocessing", "os", "random", "secrets", "select", "signal", "socket",
     "subprocess", "tempfile", "threading", "time", "trio", "uuid",
@@ -67,6 +69,13 @@ def room_of(module):
 def nodes_of(source):
     """Every node of a module; parsed once, though several rules look at it."""
     return list(ast.walk(ast.parse(source)))
+
+
+def is_pure(module):
+    """Whether a module must do without waits, clock and chance."""
+    return room_of(module) in PURE or any(
+        module == part or module.startswith(f"{part}.") for part in PURE_PARTS
+    )
 
 
 def imports_of(module, source, *, is_package=False):

@@ -1,13 +1,19 @@
 """What every test room shares: hypothesis profiles, and what the processes it starts are given."""
 
 import atexit
+import gc
 import os
 import shutil
 import signal
 import sys
 import tempfile
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+ROOM_BYTES = 2 * 1024**3
+"""Several times what all files of a run take; a container's memory of 64 MB is none to fill."""
 
 # No deadline: on two shared cores a slow example says nothing about the code.
 settings.register_profile(
@@ -38,3 +44,25 @@ def _keep_bytecode_elsewhere() -> None:
 
 if sys.dont_write_bytecode:
     _keep_bytecode_elsewhere()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the quick tests keep their files in memory, where there is room."""
+    # What an fsync brings shows only when the power goes, which the simulated disk plays: here it would be
+    # waited for, thousands of times. The slow proofs, and the demo before them, are held against a disk.
+    memory = Path("/dev/shm")  # noqa: S108  # Linux's own; elsewhere the usual place is taken
+    if (
+        config.option.markexpr == "not slow"
+        and not os.environ.get("PYTEST_DEBUG_TEMPROOT")
+        and os.access(memory, os.W_OK)
+        and shutil.disk_usage(memory).free >= ROOM_BYTES
+    ):
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = str(memory)
+
+
+def pytest_collection_finish() -> None:
+    """Keep what collecting has made out of every later look for garbage."""
+    # Modules and seven thousand tests stay to the end. Whoever calls `gc.collect` would wait a fifth of a
+    # second for each look through them, and every full collection of Python's own accord as well.
+    gc.collect()
+    gc.freeze()

@@ -5,35 +5,45 @@ import pytest
 from arrow import (
     FLOOR_OF,
     KERNEL_ONLY,
-    PURE,
     against_the_arrow,
     impurities,
+    is_pure,
     modules,
     raw_trio,
     room_of,
     store_appends,
 )
 
-MODULES = [pytest.param(module, path, id=module) for module, path in modules()]
+MODULES = list(modules())
+ROOMS = sorted({room_of(module) for module, _ in MODULES})
 
 
-def of_rooms(rooms):
-    return [param for param in MODULES if room_of(param.values[0]) in rooms]
+def of_room(room):
+    return [(module, path.read_text(), path) for module, path in MODULES if room_of(module) == room]
 
 
-@pytest.mark.parametrize(("module", "path"), MODULES)
-def test_imports_go_down(module, path):
-    assert [] == against_the_arrow(module, path.read_text(), is_package=path.name == "__init__.py")
+@pytest.mark.parametrize("room", ROOMS)
+def test_imports_go_down(room):
+    assert [] == [
+        complaint
+        for module, source, path in of_room(room)
+        for complaint in against_the_arrow(module, source, is_package=path.name == "__init__.py")
+    ]
 
 
-@pytest.mark.parametrize(("module", "path"), of_rooms(PURE))
-def test_pure_rooms_have_no_waits_clock_or_chance(module, path):
-    assert [] == impurities(module, path.read_text())
+@pytest.mark.parametrize("room", sorted({room_of(module) for module, _ in MODULES if is_pure(module)}))
+def test_pure_rooms_and_parts_have_no_waits_clock_or_chance(room):
+    assert [] == [
+        complaint
+        for module, source, _ in of_room(room)
+        if is_pure(module)
+        for complaint in impurities(module, source)
+    ]
 
 
-@pytest.mark.parametrize(("module", "path"), of_rooms(KERNEL_ONLY))
-def test_waits_are_the_kernels(module, path):
-    assert [] == raw_trio(module, path.read_text())
+@pytest.mark.parametrize("room", sorted(KERNEL_ONLY & {*ROOMS}))
+def test_waits_are_the_kernels(room):
+    assert [] == [complaint for module, source, _ in of_room(room) for complaint in raw_trio(module, source)]
 
 
 def test_one_line_writes():
@@ -120,6 +130,13 @@ def test_import_along_the_arrow_passes(module, source):
 )
 def test_planted_impurity_is_seen(source):
     assert impurities("log", source)
+
+
+def test_a_part_of_a_room_may_be_pure():
+    assert is_pure("projections.scd")
+    assert is_pure("projections.scd.sql.terms")
+    assert not is_pure("projections.scdx")
+    assert not is_pure("projections")
 
 
 def test_seeded_numbers_and_uuid_values_are_pure():

@@ -30,6 +30,7 @@ import pytest
 import trio
 
 import bad_care_cases
+import bad_dimension_cases
 import bad_history_cases
 import bad_retention_cases
 import bad_simulated_cases
@@ -57,7 +58,7 @@ from treadle.formats import ImportedLog
 from treadle.formats.lines import LINE_SIZE_BYTES_MAX
 from treadle.sim import Problem, SimulatedDisk
 from treadle.stores import Refused, StoreOptions, Unit, sqlite
-from treadle.stores.sqlite import schema
+from treadle.stores.sqlite import schema, writer
 from treadle.testing import InlineKernel, LogWriter
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "bad-input.md"
@@ -89,6 +90,7 @@ CASES: dict[str, Case] = {
     **bad_world_cases.CASES,
     **bad_simulated_cases.CASES,
     **bad_care_cases.CASES,
+    **bad_dimension_cases.CASES,
 }
 
 
@@ -639,7 +641,8 @@ async def busy_store(folder: Path) -> list[TreadleError]:
         "connection.execute('BEGIN IMMEDIATE'); print(flush=True); sys.stdin.read()"
     )
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(schema, "BUSY_MILLISECONDS", 50)
+        for module in (schema, writer):
+            patched.setattr(module, "BUSY_MILLISECONDS", 50)
         async with open_runtime(path, kernel=InlineKernel()) as runtime:
             before = await content(runtime.store)
             with subprocess.Popen(

@@ -6,7 +6,7 @@ A map of the rooms; an import only ever goes down:
     workflow  activity                   doors for the code of durable workflows and activities
     testing                              kits for your own tests: store contract, kernels, guard
     sim                                  a disk that fails on purpose, from a seed
-    runtime                              actors, committer, handles: `open_runtime`
+    runtime  projections                 actors, committer, handles: `open_runtime` | what the feed teaches
     engine  stores  formats  checkers    decide | keep | other people's files | promises against records
     log       payloads                   admission, digests, `WorkflowLog` | values, codecs
     events    kernel                     the vocabulary | waits, clock, chance, blocking calls

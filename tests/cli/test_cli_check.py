@@ -159,6 +159,7 @@ def test_a_missing_file_ends_with_3(treadle):
     assert treadle("check", "there-is-none.jsonl").code == 3
 
 
+@pytest.mark.slow
 def test_a_line_may_be_longer_than_one_of_an_export(treadle, tmp_path):
     """The log at the end is one line, however many events it has."""
     marks = [f"m{n:0100}" for n in range(180_000)]

@@ -12,10 +12,11 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
-from itertools import count
+from itertools import count, product
 from pathlib import Path
 from typing import Annotated, get_args, get_origin, get_type_hints
 
@@ -233,24 +234,32 @@ def test_a_reader_that_goes_away_ends_the_command_without_a_word(started, treadl
 LONG = "x" * 100_000
 
 
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-@pytest.mark.parametrize(("where", "code", "words"), [("full", 1, "treadle: stdout: "), ("gone", 141, "")])
-@pytest.mark.parametrize(
-    "command",
-    [
-        ("--help",),
-        ("log", "read", "--help"),
-        ("--version",),
-        ("log", "read", "long"),
-        ("log", "read", "long", "-o", "json"),
-        ("log", "export"),
-        ("workflow", "list"),
-        ("workflow", "show", "long"),
-    ],
-    ids=" ".join,
+PRINTING = (
+    ("--help",),
+    ("log", "read", "--help"),
+    ("--version",),
+    ("log", "read", "long"),
+    ("log", "read", "long", "-o", "json"),
+    ("log", "export"),
+    ("workflow", "list"),
+    ("workflow", "show", "long"),
 )
-def test_a_stdout_that_takes_nothing_is_told_from_the_store(treadle, command, where, code, words, unbuffered):
+
+
+def _deaf_streams() -> Iterator[object]:
+    """Every command before every stream; two of its four at once, the others among the slow proofs."""
+    for place, command in enumerate(PRINTING):
+        for number, (where, unbuffered) in enumerate(product(("full", "gone"), ("", "1"))):
+            is_quick = number in ({0, 3} if place % 2 else {1, 2})
+            name = f"{' '.join(command)}-{where}-{unbuffered or 'buffered'}"
+            marks = () if is_quick else pytest.mark.slow
+            yield pytest.param(command, where, unbuffered, id=name, marks=marks)
+
+
+@pytest.mark.parametrize(("command", "where", "unbuffered"), list(_deaf_streams()))
+def test_a_stdout_that_takes_nothing_is_told_from_the_store(treadle, command, where, unbuffered):
     """Whether little or much was written, and whoever wrote it; Python has nothing to add at its end."""
+    code, words = {"full": (1, "treadle: stdout: "), "gone": (141, "")}[where]
     if where == "full" and not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
     if where == "full" and unbuffered and {"--help", "--version", "show"} & {*command}:
@@ -277,7 +286,7 @@ def test_a_stdout_that_takes_nothing_is_told_from_the_store(treadle, command, wh
     assert ran.stderr.count("\n") == (words != "")
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+@pytest.mark.parametrize("encoding", ["ascii", pytest.param("cp1252", marks=pytest.mark.slow)])
 def test_every_character_reaches_a_stdout_that_has_few(treadle, started, encoding):
     """A table shows its escape, and JSON stays the same JSON."""
     names = ["plain", "\x7e\xa0", "ü", "日本", "🚀 \U0010ffff"]

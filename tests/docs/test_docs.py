@@ -22,14 +22,16 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 HAS_TESTS_OF_ITS_OWN = ROOT / "docs" / "tutorial-simulation.md"
 """Its programs are files that later ones import; see `test_tutorial_simulation.py`."""
+README_EXAMPLES = [block[2] for block in BLOCK.finditer(PAGES[0].read_text()) if block[1] == "python"][:2]
+"""They run for seconds, so that a reader can kill them; the tests about that run them to their end, too."""
 
 
 def blocks(language: str) -> list[object]:
-    """All blocks of a language, named by page and number."""
+    """All blocks of a language, named by page and number, but for those that have tests of their own."""
     found = []
     for page in [page for page in PAGES if page != HAS_TESTS_OF_ITS_OWN]:
         for number, block in enumerate(BLOCK.finditer(page.read_text()), 1):
-            if block[1] == language:
+            if block[1] == language and block[2] not in README_EXAMPLES:
                 found.append(pytest.param(block[2], id=f"{page.relative_to(ROOT)}-{number}"))
     return found
 
@@ -79,8 +81,7 @@ def test_every_console_block_runs(
 
 def killed(number: int, folder: Path, printed: int) -> tuple[str, int]:
     """Start an example of the README, and end it with SIGKILL when it has printed so many lines."""
-    code = BLOCK.findall((ROOT / "README.md").read_text())
-    example = [text for language, text in code if language == "python"][number]
+    example = README_EXAMPLES[number]
     (folder / "example.py").write_text(example)
     with subprocess.Popen(
         [sys.executable, "example.py"], cwd=folder, stdout=subprocess.PIPE, text=True
@@ -95,11 +96,9 @@ def killed(number: int, folder: Path, printed: int) -> tuple[str, int]:
 @pytest.mark.parametrize(("number", "says"), [(0, "300 steps are already durable"), (1, "200 notes")])
 def test_an_example_that_is_done_may_be_started_again(number, says, run_program):
     """Whoever tries it was too slow to kill it, and tries again."""
-    code = BLOCK.findall((ROOT / "README.md").read_text())
-    example = [text for language, text in code if language == "python"][number]
-    first, second = run_program(example), run_program(example)
+    first, second = run_program(README_EXAMPLES[number]), run_program(README_EXAMPLES[number])
 
-    assert (first.returncode, second.returncode) == (0, 0), second.stderr
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
     assert second.stdout.splitlines() == [says]
 
 

@@ -20,6 +20,7 @@ from treadle.formats import FORMATS
 from treadle.formats.histories import CADENCE_TYPES, KIND_BY_TYPE, TEMPORAL_TYPES
 from treadle.formats.xes.content import KIND_BY_TRANSITION
 from treadle.log import ADMISSION
+from treadle.projections import scd
 from treadle.runtime.durable.handle import DurableHandle
 from treadle.sim import FAULTS
 from treadle.sim.disk import FAULTS as DISK_FAULTS
@@ -28,7 +29,18 @@ from treadle.sim.workloads import WORKLOADS, workload
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-ROOMS_WITH_LIMITS = ("events", "log", "payloads", "engine", "stores", "formats", "checkers", "runtime", "sim")
+ROOMS_WITH_LIMITS = (
+    "events",
+    "log",
+    "payloads",
+    "engine",
+    "stores",
+    "formats",
+    "checkers",
+    "projections",
+    "runtime",
+    "sim",
+)
 SENTINELS = {
     "INTEGER_MAX",  # SQLite's own largest number
     "POSITION_MAX",  # cuts nothing
@@ -119,9 +131,11 @@ def test_every_method_about_durable_workflows_has_a_line() -> None:
     assert sorted(listed) == sorted(set(public) - {"run", "workflow_id"})
 
 
-@pytest.mark.parametrize("door", [treadle.workflow, treadle.activity], ids=["workflow", "activity"])
+@pytest.mark.parametrize(
+    "door", [treadle.workflow, treadle.activity, scd], ids=["workflow", "activity", "projections.scd"]
+)
 def test_every_name_of_a_door_is_told(door: ModuleType) -> None:
-    """Whatever workflow code and activity code may import is in its table."""
+    """Whatever users may import of it is in its table."""
     told = section_of(f"## `{door.__name__}`", r"`(?:@\w+\.)?(\w+)`")
 
     assert [name for name in door.__all__ if name not in told] == []

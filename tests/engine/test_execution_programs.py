@@ -203,7 +203,7 @@ def lived(program, seed):
     return w
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)  # and 1,500 below
 @given(programs, st.integers(0, 2**32))
 def test_any_life_is_replayed_to_the_same(program, seed):
     """After each input two replays (at once, event by event) stand where the live workflow stands."""

@@ -87,7 +87,7 @@ def digests_of(python, hash_seed):
     return ran.stdout.split()
 
 
-@pytest.mark.parametrize("hash_seed", ["0", "77"])
+@pytest.mark.parametrize("hash_seed", ["0", pytest.param("77", marks=pytest.mark.slow)])
 def test_no_hash_shows_in_a_history(hash_seed):
     """Not in another process either, where every object lies elsewhere."""
     assert digests_here() == digests_of(sys.executable, hash_seed)

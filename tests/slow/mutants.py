@@ -57,6 +57,7 @@ BIRTHS = "stores/births.py"
 MEMORY_LOG = "stores/memory_log.py"
 SQLITE = "stores/sqlite/transaction.py"
 SQLITE_LIFETIMES = "stores/sqlite/lifetimes.py"
+RECLAIMING = "stores/sqlite/reclaiming.py"
 EXTENTS = "stores/sqlite/extents.py"
 WF = "workflows"
 WRITER = "stores/sqlite/writer.py"
@@ -550,8 +551,8 @@ MUTANTS = (
     Mutant(
         "a branch says that it was begun elsewhere",
         BRANCHING,
-        "    branched = Branched(parent, at, digest.hex(), _seed(runtime))",
-        "    branched = Branched(parent, max(1, at - 1), digest.hex(), _seed(runtime))",
+        "        branched = msgspec.structs.replace(branched, digest=digest.hex())",
+        "        branched = msgspec.structs.replace(branched, digest=digest.hex(), at=max(1, at - 1))",
         LIVES,
     ),
     Mutant(
@@ -678,23 +679,23 @@ MUTANTS = (
     ),
     Mutant(
         "what branches share is removed, on disk",
-        SQLITE_LIFETIMES,
+        RECLAIMING,
         "        if needed_from is None\n        else [",
         "        if True\n        else [",
         ON_DISK,
     ),
     Mutant(
         "one event too many is removed",
-        SQLITE_LIFETIMES,
-        "WHERE workflow = ? AND seq >= ? AND seq < ? LIMIT ?",
-        "WHERE workflow = ? AND seq >= ? AND seq <= ? LIMIT ?",
+        RECLAIMING,
+        "        connection.execute(_REMOVE, (*stretch[:2], last_seq))",
+        "        connection.execute(_REMOVE, (*stretch[:2], last_seq + 1))",
         ON_DISK,
     ),
     Mutant(
         "the last event of each stretch is not written anew",
-        SQLITE_LIFETIMES,
-        "    connection.executemany(_PUT_BACK, rows)",
-        "    connection.executemany(_PUT_BACK, rows[:-1] or rows)",
+        RECLAIMING,
+        "SELECT * FROM temp.moving ORDER BY position",
+        "SELECT * FROM temp.moving ORDER BY position LIMIT (SELECT max(1, count(*) - 1) FROM temp.moving)",
         ON_DISK,
     ),
     Mutant(

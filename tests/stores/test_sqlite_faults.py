@@ -35,7 +35,7 @@ from treadle.errors import (
 from treadle.events import workflow_id
 from treadle.kernel import TrioKernel
 from treadle.sim import Problem, SimulatedDisk
-from treadle.stores import HeadFacts, Message, Record, Restated, Unit, open_store
+from treadle.stores import Branch, Cut, HeadFacts, Message, Record, Restated, Unit, open_store
 from treadle.stores.sqlite import clear_poison, writer
 from treadle.stores.sqlite.faults import is_full, is_poison
 
@@ -120,6 +120,54 @@ async def test_an_io_error_in_a_checkpoint_poisons(disk, monkeypatch):
         assert await payloads_of(store, "a") == [b"1", b"2"]
 
         disk.fault = None
+
+
+QUESTIONS = {
+    "read": lambda store: store.read("a"),
+    "read of a branch": lambda store: store.read("b"),
+    "between": lambda store: store.between("b", 0, 2**62),
+    "audit": lambda store: store.audit("b"),
+    "find_key": lambda store: store.find_key("b", b"k"),
+    "heads": lambda store: store.heads(["a", "b"]),
+    "read_many": lambda store: store.read_many(["a", "b"]),
+    "feed": lambda store: store.feed(),
+    "due": lambda store: store.due(2**62),
+    "list_workflows": lambda store: store.list_workflows(),
+    "messages": lambda store: store.messages("a"),
+    "statistics": lambda store: store.statistics(),
+    "check_structure": lambda store: store.check_structure(),
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS)
+async def test_a_read_that_fails_tells_of_the_disk_and_not_of_damage(disk, question):
+    """Whichever of its reads fails: nothing is damaged, and the same question has its answer afterwards."""
+    await with_a_branch(disk)
+    for place in itertools.count(1):
+        reads = itertools.count(1)
+        async with opened("/db", vfs=disk.name) as store:
+            disk.fault = lambda what, _, reads=reads, place=place: (
+                Problem.IO if what == "read" and next(reads) == place else None
+            )
+            try:
+                await question(store)
+            except StoreUnavailableError:
+                pass
+            else:
+                break
+            finally:
+                disk.fault = None
+            await question(store)
+
+    assert place > 1, "no read has failed"
+
+
+async def with_a_branch(disk):
+    """Let log b begin as a branch of log a."""
+    async with opened("/db", vfs=disk.name) as store:
+        at = (await head_of(store, "a")).digest
+        begun = batch_at(new_head("b")._replace(next_seq=2, digest=at), b"2")
+        await store.append([Unit((begun,), branches=(Branch("b", "a", 1, at),))])
 
 
 async def test_a_full_disk_pauses_appends_and_not_reads(disk):
@@ -417,6 +465,30 @@ async def test_check_structure_names_what_does_not_hang_together(tmp_path, state
 
 
 @pytest.mark.parametrize(
+    ("statement", "found"),
+    [
+        (
+            "UPDATE workflows SET id = 'c' WHERE id = 'a'",
+            ["the workflow's id is not the one that was written"],
+        ),
+        ("UPDATE beginnings SET checksum = substr(checksum, 1, 8)", []),  # as an earlier treadle wrote it
+    ],
+)
+async def test_the_name_of_a_log_that_was_cut_has_a_sum_of_its_own(tmp_path, statement, found):
+    """Its digests no longer begin with its name."""
+    path = tmp_path / "store.db"
+    await filled(path, b"1", b"2", name="a")
+    async with opened(path) as store:
+        (head,) = await store.heads([workflow_id("a")])
+        await store.append([Unit(cuts=(Cut(head.workflow_id, head.next_seq, head.digest, 2),))])
+        while await store.reclaim():
+            pass
+    change(path, statement)
+    async with opened(path) as store:
+        assert [damage.message for damage in await store.check_structure()] == found
+
+
+@pytest.mark.parametrize(
     ("statement", "words"),
     [
         ("UPDATE records SET value = x'77' WHERE key = x'01'", "record ('n', b'\\x01')"),
@@ -447,13 +519,14 @@ async def test_a_changed_row_outside_the_logs_is_found_by_its_checksum(tmp_path,
     assert any(words in damage.message and "checksum" in damage.message for damage in found), found
 
 
-async def test_no_flipped_bit_in_a_definition_goes_unseen(tmp_path):
+@pytest.mark.parametrize("step", [21, pytest.param(7, marks=pytest.mark.slow)])
+async def test_no_flipped_bit_in_a_definition_goes_unseen(tmp_path, step):
     """SQLite itself believes every definition that it can read: a column less in an index, for one."""
     path = tmp_path / "store.db"
     await filled(path, b"1")
     sound = path.read_bytes()
     first = sound.index(b"CREATE")
-    for place in range(first, sound.rindex(b"CREATE", 0, 4_096), 7):
+    for place in range(first, sound.rindex(b"CREATE", 0, 4_096), step):
         for mask in (0x01, 0x20):
             path.write_bytes(sound[:place] + bytes([sound[place] ^ mask]) + sound[place + 1 :])
             try:

@@ -110,8 +110,9 @@ def test_every_bit_above_the_last_commit_is_found(short):
             assert scanned(bytes(damaged)).bad_frame == (start - 32) // FRAME + 1, place
 
 
+@pytest.mark.parametrize("turns", [50, pytest.param(200, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("older", ["nothing", "an older round", "a torn commit"])
-def test_a_last_commit_that_lost_any_of_its_sectors_is_no_damage(short, contents, older):
+def test_a_last_commit_that_lost_any_of_its_sectors_is_no_damage(short, contents, older, turns):
     """Each sector of it may hold what was written, what lay there before, or rubbish."""
     wal, last = short
     _, longer = contents
@@ -122,7 +123,7 @@ def test_a_last_commit_that_lost_any_of_its_sectors_is_no_damage(short, contents
         # What a commit of the same round left, that was torn in an earlier crash: the salts are the same.
         "a torn commit": wal[:last] + longer[-(len(wal) - last) :],
     }[older]
-    for _ in range(150):
+    for _ in range(turns):
         torn = bytearray(wal)
         for start in range(last - last % 512, len(wal), 512):
             there = slice(max(start, last), start + 512)

@@ -212,16 +212,28 @@ def cut_error(cut: Cut, head: Head, view: Heads) -> AdmissionError | None:
     if cut.is_whole or cut.first_kept_seq <= head.first_kept_seq:
         return None
     sharers = tuple(view.sharers(cut.workflow_id, cut.first_kept_seq, SHARERS_NAMED_MAX + 1))
-    if not sharers:
-        return None
+    return shared(head, cut.first_kept_seq, sharers) if sharers else None
+
+
+def shared(head: Head, below_seq: int, sharers: Sequence[WorkflowId]) -> EventsSharedError:
+    """Word that branches need what was to go.
+
+    Args:
+        head: where the log stands.
+        below_seq: what lies below was to go.
+        sharers: the branches, at least one; more than are named say that there are others.
+
+    Returns:
+        The error.
+    """
     named = ", ".join(repr(name) for name in sharers[:SHARERS_NAMED_MAX])
     more = " and others" if len(sharers) > SHARERS_NAMED_MAX else ""
     return EventsSharedError(
-        f"workflow {cut.workflow_id!r}: events below seq {cut.first_kept_seq} are shared by {named}{more};"
+        f"workflow {head.workflow_id!r}: events below seq {below_seq} are shared by {named}{more};"
         " delete the branches first, or keep the events",
-        workflow_id=cut.workflow_id,
+        workflow_id=head.workflow_id,
         next_seq=head.next_seq,
-        branches=sharers[:SHARERS_NAMED_MAX],
+        branches=tuple(sharers[:SHARERS_NAMED_MAX]),
     )
 
 

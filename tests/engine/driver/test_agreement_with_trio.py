@@ -35,7 +35,7 @@ SHIELD_LIFTED_BODY = (("cancel", 1), ("shield", 1, False, ()), ("sleep", 2))
 SHIELD_LIFTED = (("scope", 5, True, (("nursery", ((("sleep", 3),),), SHIELD_LIFTED_BODY),)),)
 
 
-@settings(max_examples=800)
+@settings(max_examples=400)
 @given(programs)
 @example(OUTER_OF_TWO_EQUAL)
 @example(OVERDUE_IN_THIS_ROUND)

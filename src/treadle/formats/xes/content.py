@@ -65,8 +65,9 @@ TRANSITION_BY_KIND: Final[dict[EventKind, str]] = {
 
 _TRACE_FIELDS: Final = {"xes:header", "xes:trace"}
 _EVENT_FIELDS: Final = {"xes:event"}
-# What XML 1.0 cannot hold even as a reference.
-_NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# What XML 1.0 cannot hold even as a reference. The few that it cannot, rather than all but those that it
+# can: the same set, compiled in a tenth of the time, which every start of the command would wait for.
+_NOT_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def header_payload(log: Node) -> bytes:

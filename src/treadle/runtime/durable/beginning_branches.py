@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
+import msgspec
+
 from treadle.engine import Status
 from treadle.engine.carrying import STATUS_BY_KIND
-from treadle.engine.marks import MARK_KINDS, RESET, read_branched, read_reset, view_of
-from treadle.engine.origins import decoded_event
-from treadle.engine.records import RunStarted, decode_record
+from treadle.engine.marks import MARK_KINDS, RESET, read_reset, view_of
+from treadle.engine.records import RunStarted
 from treadle.errors import InvalidValueError, UsageError
 from treadle.events import EventKind, WorkflowEvent, WorkflowId
 from treadle.payloads import CodecChain
+from treadle.runtime.decoding import payload_of
 from treadle.runtime.durable.wire import AWAITING_RESUME, HELD, WHAT_IF, Envelopes, HeldNote
 from treadle.stores import Head, HeadFacts, Record, Store
 
@@ -44,6 +46,31 @@ class Birth(NamedTuple):
     hidden: bool
 
 
+async def name_of_run(store: Store, codecs: CodecChain, head: Head, run: int) -> str:
+    """Tell which workflow a run is of: an id that is used again may be another one's.
+
+    Args:
+        store: where it is.
+        codecs: decode its start.
+        head: the log's, with facts.
+        run: the seq that names the run.
+
+    Returns:
+        The name; of the current run without reading it.
+
+    Raises:
+        CodecError: the start cannot be read without its codec.
+        StoreError: the store could not be read.
+    """
+    facts = head.facts
+    assert facts is not None  # noqa: S101  # asked by the callers
+    if run == facts.run_start_seq:
+        return facts.name
+    (event,) = await store.read(head.workflow_id, run, run, limit=1)
+    payload = await payload_of(store, codecs, head.workflow_id, event)
+    return msgspec.json.decode(payload, type=RunStarted).name
+
+
 def check_mode(mode: object) -> None:
     """Refuse a mode that is none.
 
@@ -64,7 +91,7 @@ async def birth_of(
 
     Args:
         store: where the parent is.
-        codecs: encode the note, and decode the start of a run.
+        codecs: encode the note, and decode the start of an earlier run.
         parent: its head, with facts; `at` lies in it.
         at: the last shared seq.
         to: the branch.
@@ -76,16 +103,15 @@ async def birth_of(
 
     Raises:
         UsageError: the run it would go on in is no longer kept.
-        CodecError: the start of that run cannot be read without its codec.
+        CodecError: the start of an earlier run cannot be read without its codec.
         StoreError: the store could not be read.
     """
-    facts = parent.facts
-    assert facts is not None  # noqa: S101  # asked by the caller
     status = await status_at(store, parent, at)
     run = await replay_from(store, codecs, parent, at)
+    name = await name_of_run(store, codecs, parent, run)
     details = _DETAILS[mode]
     if status.is_closed:
-        kept = HeadFacts(int(status), run, None, facts.name, WHAT_IF if mode == "what_if" else b"")
+        kept = HeadFacts(int(status), run, None, name, WHAT_IF if mode == "what_if" else b"")
         return Birth(kept, (), mode == "what_if")
     place = f"a branch of {parent.workflow_id!r} at seq {at}"
     reason = (
@@ -94,7 +120,7 @@ async def birth_of(
         else f"it is {place} and waits until it is resumed"
     )
     note = HeldNote(now_ns, reason, "", "", mode)
-    held = HeadFacts(int(Status.HELD), run, None, facts.name, details)
+    held = HeadFacts(int(Status.HELD), run, None, name, details)
     return Birth(held, (Envelopes(codecs).record(HELD, to.encode(), to, note),), mode == "what_if")
 
 
@@ -195,10 +221,8 @@ async def _lacks_carried(
 
 
 async def _handed_on(store: Store, codecs: CodecChain, head: Head, start: WorkflowEvent) -> int:
-    behind = await read_all(store, head, start.seq, max(start.seq, head.shared_seq + 1))
-    branched = next((event for event in behind if event.kind is EventKind.BRANCHED), None)
-    origin = head.workflow_id if branched is None else read_branched(branched).written_to
-    return decode_record(decoded_event(origin, start, codecs), RunStarted).carried
+    payload = await payload_of(store, codecs, head.workflow_id, start)
+    return msgspec.json.decode(payload, type=RunStarted).carried
 
 
 async def read_all(store: Store, head: Head, from_seq: int, to_seq: int) -> list[WorkflowEvent]:

@@ -15,6 +15,7 @@ import attrs
 from treadle.errors import StoreUnavailableError
 from treadle.stores.sqlite import files, schema
 from treadle.stores.sqlite.readers import Readers
+from treadle.stores.sqlite.reading import one_instant
 
 LIFETIMES_SINCE: Final = 3
 """The schema version from which on there are branches, cuts and hidden logs."""
@@ -151,8 +152,7 @@ def _facts(connection: apsw.Connection, path: str) -> FileFacts:
     def count(statement: str) -> int:
         return int(connection.execute(statement).get)
 
-    connection.execute("BEGIN")
-    try:
+    with one_instant(connection):
         version = _version(connection, path)
         lifetimes = version >= LIFETIMES_SINCE
         return FileFacts(
@@ -174,5 +174,3 @@ def _facts(connection: apsw.Connection, path: str) -> FileFacts:
             records=count("SELECT count(*) FROM records"),
             epoch=count("SELECT value FROM settings WHERE name = 'epoch'"),
         )
-    finally:
-        connection.execute("COMMIT")

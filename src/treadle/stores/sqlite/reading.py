@@ -218,7 +218,7 @@ def read(
     events = _events(connection.execute(_READ, (workflow_id, first, last, cut, limit)), workflow_id, None)
     if events and events[0].seq == first:
         return events
-    with _one_instant(connection):
+    with one_instant(connection):
         events = _events(_rows(connection, workflow_id, first, last, limit, cut), workflow_id, None)
         if not events or events[0].seq != first:
             _check_kept(connection, workflow_id, first, cut)
@@ -309,7 +309,7 @@ def read_many(
     Raises:
         CorruptStoreError: a row is no event, or one is missing.
     """
-    with _one_instant(connection):
+    with one_instant(connection):
         return _pages(connection, workflow_ids, events_max, cut)
 
 
@@ -370,7 +370,7 @@ def between(
         _BETWEEN, (workflow_id, after, *bounds, cut, limit)
     ).fetchall()
     if not rows:
-        with _one_instant(connection):
+        with one_instant(connection):
             rows = _rows_between(connection, workflow_id, after, bounds, limit, cut)
     events = _decoded(rows, workflow_id)
     _check_rising((event.seq for event in events), after, f"the seqs of workflow {workflow_id!r}")
@@ -625,7 +625,7 @@ def due(
     until = max(min(until_ns, TIMESTAMP_MAX), TIMESTAMP_MIN)
     since, name_before = after or (TIMESTAMP_MIN, "")
     bindings = (until, since, since, name_before, limit)
-    with _one_instant(connection):
+    with one_instant(connection):
         rows = list(connection.execute(_DUE, bindings))
         if any(type(name) is not str for _, name in rows):
             raise _disordered("the wake-up times", rows, after)
@@ -640,13 +640,26 @@ def due(
 
 
 @contextmanager
-def _one_instant(connection: apsw.Connection) -> Iterator[None]:
-    """Let several statements see the same state of the store."""
+def one_instant(connection: apsw.Connection) -> Iterator[None]:
+    """Let several statements see the same state of the store.
+
+    Args:
+        connection: through which they are asked; no transaction is under way in it.
+
+    Yields:
+        While the state stays what it is.
+
+    Raises:
+        apsw.Error: whatever a statement fails with.
+    """
     connection.execute("BEGIN")
     try:
         yield
     finally:
-        connection.execute("COMMIT")
+        # After an I/O error SQLite has ended the transaction by itself, and a second end would hide that
+        # error behind one which looks like tables that somebody has changed.
+        if connection.in_transaction:
+            connection.execute("COMMIT")
 
 
 def feed(
@@ -673,7 +686,7 @@ def feed(
     """
     found: list[FeedEvent] = []
     bounds = (min(after_position, INTEGER_MAX), cut)
-    with _one_instant(connection):
+    with one_instant(connection):
         special = extents.are_used(connection)
         rows: list[tuple[Any, ...]] = connection.execute(
             *((_FEED_SHOWN, (*bounds, hidden, limit)) if special else (_FEED, (*bounds, limit)))
@@ -703,7 +716,7 @@ def audit(
     after = min(after_seq, INTEGER_MAX - 1)
     rows: list[tuple[Any, ...]] = connection.execute(_AUDIT, (workflow_id, after, cut, limit)).fetchall()
     if not rows:
-        with _one_instant(connection):
+        with one_instant(connection):
             rows = raw_rows(connection, workflow_id, after_seq, limit, cut)
     return [AuditRow(*row) for row in rows]
 
@@ -815,7 +828,7 @@ def counts(connection: apsw.Connection, cut: int) -> tuple[int, int, int]:
     Returns:
         Workflows, events, position: as they were at one instant.
     """
-    with _one_instant(connection):
+    with one_instant(connection):
         events = connection.execute(_COUNTS, (cut,)).get
         gone = connection.execute(extents.CUT_EVENTS, (cut,)).get if extents.are_used(connection) else 0
         workflows = count_workflows(connection, "", True, cut)
