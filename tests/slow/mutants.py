@@ -376,12 +376,12 @@ MUTANTS = (
     Mutant(
         "a result is told before it is durable",
         TURNS,
-        "        if decided.writes:\n            self._runner.flights.send(instance, decided)\n        else:\n            self._runner.carry_out(instance, decided)\n\n    def _answer_foreign",
+        "        if decided.writes:\n            self._runner.flights.send(instance, decided)\n            return\n        self._runner.carry_out(instance, decided)\n        if instance.offers:",
         "        for effect in decided.effects:\n"
         "            if type(effect).__name__ == 'Closed':\n"
         "                for promise in self._runner._waiters.pop(instance.workflow_id, ()):\n"
         "                    promise.give((effect.status, effect.payload, instance.facts.name))\n"
-        "        if decided.writes:\n            self._runner.flights.send(instance, decided)\n        else:\n            self._runner.carry_out(instance, decided)\n\n    def _answer_foreign",
+        "        if decided.writes:\n            self._runner.flights.send(instance, decided)\n            return\n        self._runner.carry_out(instance, decided)\n        if instance.offers:",
         WF,
         300,
     ),
@@ -770,8 +770,8 @@ MUTANTS = (
     Mutant(
         "a durable branch says that it was begun elsewhere",
         BRANCHING,
-        "    branched = Branched(parent, at, digest.hex(), _seed(runtime))",
-        "    branched = Branched(parent, max(1, at - 1), digest.hex(), _seed(runtime))",
+        "        branched = msgspec.structs.replace(branched, digest=digest.hex())",
+        "        branched = msgspec.structs.replace(branched, digest=digest.hex(), at=max(1, at - 1))",
         DURABLE_LIVES,
     ),
     Mutant(
