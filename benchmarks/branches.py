@@ -2,14 +2,16 @@
 
     python benchmarks/branches.py
 
-One history of 50,000 events is branched at many places, in turns with appends to another log in the same
-run. Then all branches are read back, the file is measured, and a log at the end of a chain of 100 branches is
-read in turns with a plain log of the same length.
+One history of 50,000 events is branched at many places, in turns with appends to another log, and with
+appends that begin a log each, in the same run. Then all branches are read back; what a branch adds to the
+file is told table by table, beside a log begun with an event of the same payload and one more event of it;
+and a log at the end of a chain of 100 branches is read in turns with a plain log of the same length.
 """
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from itertools import count
 
 import apsw
@@ -42,8 +44,10 @@ async def timed(call, times: int) -> float:
 
 
 async def branching(runtime) -> dict[str, float]:
-    """Seconds for a branch, for an append, and of CPU for each, in turns."""
-    names, seen = count(), {"branch": [], "append": [], "branch CPU": [], "append CPU": []}
+    """Seconds for a branch, for an append, for one that begins a log, and of CPU for each, in turns."""
+    kinds = ("branch", "append", "begin")
+    names, begun = count(), count()
+    seen = {name: [] for kind in kinds for name in (kind, f"{kind} CPU")}
     parent, other = runtime.workflow("parent"), runtime.workflow("other")
 
     async def branch() -> None:
@@ -53,8 +57,11 @@ async def branching(runtime) -> dict[str, float]:
     async def append() -> None:
         await other.append(EventKind.CUSTOM, PAYLOAD)
 
+    async def begin() -> None:
+        await runtime.workflow(f"begun-{next(begun):04}").append(EventKind.CUSTOM, PAYLOAD)
+
     for _ in range(BRANCHES // EACH):
-        for name, call in (("branch", branch), ("append", append)):
+        for name, call in zip(kinds, (branch, append, begin), strict=True):
             cpu = time.process_time()
             seen[name].append(await timed(call, EACH))
             seen[f"{name} CPU"].append((time.process_time() - cpu) / EACH)
@@ -93,12 +100,40 @@ async def reading(runtime, name: str) -> float:
     return await timed(lambda: log.read().list(), READS)
 
 
-def content_size_bytes(path) -> int:
-    """Bytes of rows and index entries in the file."""
+def contents_bytes(path) -> Counter[str]:
+    """Bytes of rows and index entries in the file, by table and index."""
     connection = apsw.Connection(str(path))
-    size_bytes = connection.execute("SELECT sum(payload) FROM dbstat('main', 1)").get
+    found = Counter(
+        dict(connection.execute("SELECT name, sum(payload) FROM dbstat('main', 1) GROUP BY name"))
+    )
     connection.close()
-    return size_bytes
+    return found
+
+
+async def spaces(path, runtime) -> dict[str, dict[str, int]]:
+    """What each of a few things adds to the file, by what it is added to."""
+    parent = runtime.workflow("parent")
+    payload = (await runtime.workflow("branch-0500").read(PLACES[500] + 1).list())[0].payload
+    found: dict[str, dict[str, int]] = {}
+
+    async def branch(number: int) -> None:
+        await parent.branch(at=PLACES[number], to=f"space-0-{number:04}")
+
+    async def begin(number: int) -> None:
+        await runtime.workflow(f"space-1-{number:04}").append(EventKind.CUSTOM, payload)
+
+    async def append(_: int) -> None:
+        await runtime.workflow("row").append(EventKind.CUSTOM, payload)
+
+    kinds = {"branch": branch, "log begun with one event": begin, "event": append}
+    for kind, call in kinds.items():
+        before = contents_bytes(path)
+        for number in range(BRANCHES):
+            await call(number)
+        added = contents_bytes(path) - before
+        found[kind] = {"all": round(added.total() / BRANCHES)}
+        found[kind] |= {name: round(size / BRANCHES) for name, size in sorted(added.items())}
+    return found
 
 
 async def measured(path) -> dict[str, object]:
@@ -106,16 +141,9 @@ async def measured(path) -> dict[str, object]:
     async with open_runtime(path) as runtime:
         await fill(runtime, "parent", EVENTS)
         await runtime.workflow("other").append(EventKind.CUSTOM, PAYLOAD)
-        before = content_size_bytes(path)
-        for number in range(BRANCHES):
-            await runtime.workflow(f"begun-{number:04}").append(EventKind.CUSTOM, PAYLOAD)
-        begun = content_size_bytes(path) - before
         seconds = await branching(runtime)
-        branched = content_size_bytes(path) - before - begun
-        appended = len(await runtime.workflow("other").read().list())
-        # In turns with the branches as many events were appended to one log, one row each.
-        row = await row_size_bytes(path, runtime)
         rate = await read_back(runtime)
+        space = await spaces(path, runtime)
         await chained(runtime)
         deep, plain = f"link-{DEPTH}", "plain"
         found = {name: [] for name in (deep, plain)}
@@ -128,24 +156,16 @@ async def measured(path) -> dict[str, object]:
     return {
         "history_events": EVENTS,
         "microseconds": {name: round(value * 1e6) for name, value in seconds.items()},
-        "branch_per_append": round(seconds["branch"] / seconds["append"], 2),
-        "branch_per_append_CPU": round(seconds["branch CPU"] / seconds["append CPU"], 2),
-        "bytes": {
-            "event row": round(row),
-            "log begun with one event": round(begun / BRANCHES),
-            "branch": round((branched - row * (appended - 1)) / BRANCHES),
+        **{
+            f"branch_per_{kind}{unit}": round(seconds[f"branch{unit}"] / seconds[f"{kind}{unit}"], 2)
+            for kind in ("append", "begin")
+            for unit in ("", " CPU")
         },
+        "bytes": space,
         "branches_read_back_a_second": round(rate),
         "depth": DEPTH,
         "chain_per_plain_log": round(chain_seconds / plain_seconds, 2),
     }
-
-
-async def row_size_bytes(path, runtime) -> float:
-    """Bytes that one event more takes, with its index entry."""
-    before = content_size_bytes(path)
-    await fill(runtime, "row", 1_000)
-    return (content_size_bytes(path) - before) / 1_000
 
 
 def main() -> None:

@@ -17,6 +17,8 @@ from treadle import Fold
 TOTAL = Fold("total", 1, int, lambda total, event: total + len(event.payload))
 SEQS = Fold("seqs", 1, list, lambda seqs, event: [*seqs, event.seq])
 
+FAILS = Fold("fails", 1, int, lambda _, event: 1 // (event.seq - 2))
+
 def function(state, event):
     return state
 """
@@ -64,6 +66,17 @@ def test_a_baseline_lets_what_came_before_be_pruned(treadle, folds, store):
     ]
 
 
+@pytest.mark.parametrize("command", ["snapshot", "baseline"])
+def test_a_fold_that_fails_is_named_with_the_event_it_failed_at(treadle, folds, store, command):
+    ran = treadle("workflow", command, "order-1", "--fold", "folds_here:FAILS")
+
+    assert ran.code == 1
+    assert "the fold has failed while replaying workflow 'order-1', seq 2" in ran.err
+    assert "ZeroDivisionError" in ran.err
+    assert "should not happen" not in ran.err
+    assert treadle("workflow", "show", "order-1", "-o", "json").json["events"] == 4
+
+
 def test_closed_logs_are_pruned_only_when_asked(treadle, orders):
     """order-1 was completed in 1970; the others are open."""
     assert treadle("store", "prune", "-o", "json").json == []
@@ -91,6 +104,7 @@ def test_what_somebody_needs_is_kept_and_told(treadle, folds, store):
 
     trio.run(branch)
     ran = treadle("store", "prune")
+    assert treadle("store", "prune", "--dry-run").out == ran.out
     assert ran.code == 0
     assert "keep" in ran.out
     assert "'what-if'" in ran.out

@@ -182,6 +182,14 @@ def test_the_doctor_tells_what_is_worth_knowing(treadle, store):
     assert notices(treadle) == ["clock", "space"] or notices(treadle) == ["space", "clock"]
 
 
+def test_the_doctor_tells_a_log_that_was_not_put_in_its_place(treadle, store):
+    """`log verify --clear` was killed while it wrote the log anew."""
+    Path(f"{store}-wal-renewed").write_bytes(b"half of a log")
+
+    assert notices(treadle) == ["left-over drafts"]
+    assert f"{store.name}-wal-renewed" in treadle("store", "doctor").out
+
+
 def test_the_doctor_tells_an_older_version(treadle, store):
     as_version_2(store)
 

@@ -18,10 +18,12 @@ from projection_samples import (
 )
 
 from treadle import Fold, RetentionPolicy, RetentionRule, open_runtime
-from treadle.errors import InvalidValueError, ProjectionVersionError, UsageError
+from treadle.errors import EventsNeededError, InvalidValueError, ProjectionVersionError, UsageError
 from treadle.kernel import InlineKernel
 from treadle.log import HORIZON_KEY, HORIZON_SPACE, PROJECTIONS
 from treadle.projections import Projection, Projections
+from treadle.projections.kept import Shelf
+from treadle.projections.removing import remove
 from treadle.runtime.retention import Sweep
 
 LOGS = ["a", "b", "a", "c", "b", "a"]
@@ -306,3 +308,43 @@ async def test_states_are_read_as_of_one_commit(store, autojump_clock, monkeypat
 
     assert verdict.same
     assert (verdict.position, verdict.keys) == (8, 4)
+
+
+async def test_retention_never_passes_what_a_real_projection_has_read(store, autojump_clock):
+    """One that has stopped holds what it has not read, until it is mended or removed."""
+    views = Projections(failing_at({b"bad"}), count_all())
+    async with opened(store, views) as runtime:
+        await append(runtime, "a", "a")
+        await append(runtime, "a", payload=b"bad")
+        await views.caught_up("count")
+        await trio.sleep(5)
+        handle = runtime.workflow("a")
+        await handle.baseline(TOTAL)
+        with pytest.raises(EventsNeededError, match="projection 'failing' has read up to position 2"):
+            await handle.prune()
+        host = runtime.host()
+        assert await remove(host, Shelf(host.store, host.converter, host.codecs), "failing")
+        assert await handle.prune() == 4
+
+
+async def test_a_baseline_of_another_version_is_no_place_to_begin(store, autojump_clock):
+    views = Projections(count_each(), every_seconds=1)
+    async with kept_up(store, views, *LOGS) as runtime:
+        await trio.sleep(5)
+        await cut_logs(runtime, "a")
+        await append(runtime, "b")
+        await views.caught_up()
+        await trio.sleep(5)
+    async with open_runtime(store, kernel=InlineKernel()) as runtime:
+        newer = Projections(count_each(version=2))
+        with pytest.raises(InvalidValueError, match="the baseline that is kept is of version 1"):
+            await newer.rebuild("each", host=runtime.host())
+        rebuilt = await newer.rebuild("each", host=runtime.host(), from_kept=True)
+        assert rebuilt.incomplete_to > 0
+    # From here on it has a baseline of its own, and is vouched for from there.
+    async with opened(store, newer):
+        await newer.caught_up()
+        await trio.sleep(5)
+        (verdict,) = await newer.verify()
+    assert verdict.same
+    assert verdict.from_position >= rebuilt.incomplete_to

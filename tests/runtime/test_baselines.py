@@ -21,7 +21,8 @@ from treadle import (
     workflow,
 )
 from treadle.kernel import InlineKernel
-from treadle.payloads import Compression
+from treadle.payloads import Compression, Encryption, KeyRing
+from treadle.runtime.folds import FoldReplay
 from treadle.stores.memory import MemoryStore
 
 
@@ -130,6 +131,23 @@ async def test_what_others_append_meanwhile_is_in_the_baseline(opened, store):
         assert await handle.next_seq() == 5
 
 
+async def test_a_log_deleted_while_it_is_folded_gets_no_baseline(opened, monkeypatch):
+    """It stands where it stood, and what was deleted would be back in the state."""
+    async with opened() as runtime:
+        handle = await filled(runtime, "o", 3)
+        reach = FoldReplay.reach
+
+        async def deleted_meanwhile(self, to_seq):
+            reached = await reach(self, to_seq)
+            await handle.delete()
+            return reached
+
+        monkeypatch.setattr(FoldReplay, "reach", deleted_meanwhile)
+        with pytest.raises(WorkflowNotFoundError):
+            await handle.baseline(SEEN)
+        assert await handle.next_seq() == 4
+
+
 async def test_a_baseline_goes_through_the_codecs(kernel):
     store = MemoryStore(kernel)
     async with open_runtime(store, kernel=kernel, codecs=[Compression()]) as runtime:
@@ -139,6 +157,19 @@ async def test_a_baseline_goes_through_the_codecs(kernel):
         await cut(store, "o", 301)
 
         assert len(await handle.replay(SEEN)) == 300
+
+
+async def test_a_branch_begins_at_a_baseline_that_was_encrypted_for_another_log(kernel):
+    """Its own payloads are bound to its id, the shared ones to the ids they were written under."""
+    keys = KeyRing({"k": bytes(range(64))}, current="k")
+    async with open_runtime(MemoryStore(kernel), kernel=kernel, codecs=[Encryption(keys)]) as runtime:
+        handle = await filled(runtime, "o", 3)
+        await handle.baseline(SEEN)
+        await handle.prune()
+        branch = await (await handle.branch(at=4, to="b")).branch(at=5, to="c")
+        await branch.append("custom", b"own")
+
+        assert [seq for seq, _ in await branch.replay(SEEN)] == [1, 2, 3, 5, 6, 7]
 
 
 async def test_a_baseline_of_somebody_elses_making_is_none_of_ours(opened):

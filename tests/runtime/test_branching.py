@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
+import trio
+from faulty import UNAVAILABLE, FaultyStore
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -51,6 +55,41 @@ async def test_a_branch_reads_as_one_log_and_both_sides_go_on(opened):
         assert [event.kind for event in events][2] is EventKind.BRANCHED
         assert [event.payload for event in events][3] == b"own"
         assert await payloads(parent) == [b"0", b"1", b"2", b"3", b"4"]
+
+
+async def test_a_branch_of_a_plain_log_asks_nothing_but_its_append(kernel):
+    """One unit, however long the history, and wherever in it; no question before it."""
+    store = FaultyStore(kernel)
+    async with open_runtime(store, kernel=kernel) as runtime:
+        parent = await filled(runtime, "p", 9)
+        store.groups.clear()
+        store.read_error = UNAVAILABLE
+        for at in (9, 4, 1):
+            await parent.branch(at=at, to=f"b{at}")
+        store.read_error = None
+
+        assert [len(group) for group in store.groups] == [1, 1, 1]
+        assert [len(await runtime.workflow(f"b{at}").read().list()) for at in (9, 4, 1)] == [10, 5, 2]
+
+
+async def test_a_branch_shares_what_stands_before_it_in_its_own_group(kernel):
+    """The event it is branched at may be on its way yet; it is there when the branch's turn comes."""
+    store = FaultyStore(kernel)
+    async with open_runtime(store, kernel=kernel) as runtime:
+        parent, other = await filled(runtime, "p", 1), await filled(runtime, "o", 1)
+        async with trio.open_nursery() as nursery:
+            store.commits.close()
+            for begin in (
+                partial(other.append, "custom", b"in the group before"),
+                partial(parent.append, "custom", b"last"),
+                partial(parent.branch, at=2, to="b"),
+            ):
+                nursery.start_soon(begin)
+                await trio.testing.wait_all_tasks_blocked()
+            store.commits.open()
+
+        assert [len(group) for group in store.groups[-2:]] == [1, 2]
+        assert (await payloads(runtime.workflow("b")))[:2] == [b"0", b"last"]
 
 
 async def test_the_first_event_of_a_branch_says_where_it_comes_from(opened):

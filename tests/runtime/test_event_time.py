@@ -6,6 +6,7 @@ import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from keeping import SEEN, cut
 
 from treadle import EventsPrunedError, InvalidValueError, NewEvent, RuntimeConfig, open_runtime
 from treadle.events import TIMESTAMP_MAX, TIMESTAMP_MIN
@@ -66,6 +67,15 @@ def test_a_state_is_made_of_exactly_the_events_that_its_bounds_allow(page_events
 
                 state = await runtime.workflow(name).replay(seqs, [], **bounds)
                 assert state == expected(rows, **bounds), (name, bounds)
+            del bounds["from_seq"], bounds["to_seq"]
+            found = {
+                one.workflow_id: (one.state, one.events)
+                async for one in runtime.replay_all(seqs, list, ["a", "b", "c", "none"], **bounds)
+            }
+            for name in ("a", "b", "c", "none"):
+                state = expected(await runtime.store.audit(name), 1, None, **bounds)
+                assert found.pop(name) == (state, len(state)), (name, bounds)
+            assert not found
 
     trio.run(main)
 
@@ -128,3 +138,29 @@ async def test_bounds_that_are_none_are_refused(opened, bounds):
     async with opened() as runtime:
         with pytest.raises(InvalidValueError):
             await runtime.workflow("a").replay(seqs, [], **bounds)
+        with pytest.raises(InvalidValueError):
+            runtime.replay_all(seqs, list, **bounds)
+
+
+async def test_a_fold_is_replayed_as_recorded_in_one_log_and_in_many(opened):
+    async with opened() as runtime:
+        with pytest.raises(InvalidValueError, match=r"give its function .* replay\(fold.apply"):
+            await runtime.workflow("a").replay(SEEN, as_of=1)
+        with pytest.raises(InvalidValueError, match=r"give its function .* replay_all\(fold.apply"):
+            runtime.replay_all(SEEN, known_by=1)
+
+
+async def test_a_beginning_removed_between_two_pages_is_told(opened, monkeypatch):
+    """By event time the store gives what is there: the state of a part must not pass for that of all."""
+    async with opened(page_events=2) as runtime:
+        await filled(runtime, "a", [1, 2, 3, 4, 5, 6])
+        between = runtime.store.between
+
+        async def cut_meanwhile(*args, **kwargs):
+            page = await between(*args, **kwargs)
+            await cut(runtime.store, "a", 5)
+            return page
+
+        monkeypatch.setattr(runtime.store, "between", cut_meanwhile)
+        with pytest.raises(EventsPrunedError):
+            await runtime.workflow("a").replay(seqs, [], as_of=6)

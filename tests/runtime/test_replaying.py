@@ -8,9 +8,10 @@ import pytest
 import trio
 from asking import start
 from faulty import UNAVAILABLE
+from keeping import SEEN, cut, filled
 from trio.testing import wait_all_tasks_blocked
 
-from treadle import NewEvent
+from treadle import EventsPrunedError, NewEvent
 from treadle.errors import InvalidValueError, StoreUnavailableError
 from treadle.runtime import replaying
 
@@ -210,6 +211,34 @@ async def test_a_store_error_leaves_bare_and_the_next_call_goes_on(opened, store
         done += [replayed async for replayed in replay]
 
     assert {replayed.workflow_id: replayed.state for replayed in done} == expected(4, 3)
+
+
+@pytest.mark.parametrize("how", ["fold", "function", "from_first_kept"])
+async def test_a_log_cut_while_it_is_replayed_is_replayed_from_where_it_begins_then(opened, monkeypatch, how):
+    async with opened(page_events=2) as runtime:
+        handle = await filled(runtime, "o", 6)
+        await handle.baseline(SEEN)
+        await filled(runtime, "o", 1)
+        read = runtime.store.read
+
+        async def cut_first(*args, **kwargs):
+            monkeypatch.setattr(runtime.store, "read", read)
+            await cut(runtime.store, "o", 7)
+            return await read(*args, **kwargs)
+
+        monkeypatch.setattr(runtime.store, "read", cut_first)
+        seqs = [] if how == "fold" else [lambda seen, event: [*seen, event.seq], list]
+        options = {"from_first_kept": True} if how == "from_first_kept" else {}
+        replay = runtime.replay_all(*(seqs or [SEEN]), concurrency=1, **options)
+        if how == "function":
+            with pytest.raises(EventsPrunedError, match="a function cannot know what came before"):
+                await anext(replay)
+            return
+        (done,) = [one async for one in replay]
+
+        assert (
+            [seq for seq, _ in done.state] == [1, 2, 3, 4, 5, 6, 8] if how == "fold" else done.state == [7, 8]
+        )
 
 
 async def test_nothing_stored_replays_to_nothing(opened):

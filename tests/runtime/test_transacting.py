@@ -356,6 +356,24 @@ async def test_a_durable_workflow_is_not_appended_to(tmp_path):
         lambda runtime: runtime.workflow("a").digest(),
         lambda runtime: runtime.workflow("a").event_at(1),
         lambda runtime: runtime.transact(copy_length),
+        lambda runtime: anext(runtime.workflow("a").follow()),
+        lambda runtime: anext(runtime.replay_all(copy_length, list)),
+        lambda runtime: anext(runtime.workflow_ids()),
+        lambda runtime: runtime.diff("a", "b").parting(),
+        lambda runtime: runtime.set_record("n", b"k", b"v"),
+        lambda runtime: runtime.start("order", id="o"),
+        lambda runtime: runtime.workflow("o").signal("go"),
+        lambda runtime: runtime.workflow("o").query("how"),
+        lambda runtime: runtime.workflow("o").update("so"),
+        lambda runtime: runtime.workflow("o").cancel(),
+        lambda runtime: runtime.workflow("o").terminate(),
+        lambda runtime: runtime.workflow("o").resume(),
+        lambda runtime: runtime.workflow("o").reset(at=1),
+        lambda runtime: runtime.workflow("o").what_if(),
+        lambda runtime: runtime.workflow("o").result(),
+        lambda runtime: runtime.workflow("o").describe(),
+        lambda runtime: runtime.workflow("o").stack(),
+        lambda runtime: runtime.workflow("o").status(),
     ],
 )
 async def test_what_goes_round_the_transaction_is_refused(opened, call):
@@ -367,6 +385,30 @@ async def test_what_goes_round_the_transaction_is_refused(opened, call):
         with pytest.RaisesGroup(pytest.RaisesExc(UsageError, match="goes round its transaction")):
             await runtime.transact(decide)
         await runtime.workflow("a").append("custom")
+
+
+async def test_a_task_that_outlives_its_attempt_goes_round_nothing(opened):
+    """Starting it there was an effect, and no good idea; but what it does then is no part of a decision."""
+    async with opened() as runtime, trio.open_nursery() as nursery:
+        over, deciding = trio.Event(), trio.Event()
+
+        async def later():
+            await over.wait()
+            await deciding.wait()
+            await runtime.workflow("a").append("custom")
+            assert await runtime.workflow("a").stream_len() == 1
+
+        async def starts(_tx):
+            nursery.start_soon(later)
+
+        async def waits(tx):
+            deciding.set()
+            await trio.testing.wait_all_tasks_blocked()
+            return await tx.next_seq("b")
+
+        await runtime.transact(starts)
+        over.set()
+        assert await runtime.transact(waits) == 1
 
 
 async def test_a_transaction_is_good_for_its_own_attempt_alone(opened):

@@ -12,7 +12,20 @@ from treadle.cli.logs.salvaging import facts_of
 from treadle.stores import Cut, Message, Record, Store, Taken, Unit, open_store, sqlite
 from treadle.testing.batches import LogWriter
 
-NAMES = ("keyed", "long", "parent", "branch", "twig", "short", "cut", "gone", "orphan", "waits")
+NAMES = (
+    "keyed",
+    "long",
+    "parent",
+    "branch",
+    "twig",
+    "short",
+    "cut",
+    "gone",
+    "orphan",
+    "again",
+    "lent",
+    "waits",
+)
 
 
 @workflow.define
@@ -44,6 +57,11 @@ async def fill(path: str, while_open: Callable[[], object] = lambda: None) -> No
         await branch.branch(at=45, to="twig")
         await runtime.workflow("gone").branch(at=30, to="orphan")
         await runtime.workflow("gone").delete()
+        again = runtime.workflow("again")
+        await again.extend(NewEvent("custom", b"%d" % n, n) for n in range(6))
+        await again.branch(at=3, to="lent")
+        await again.delete()
+        await again.append("custom", b"in use again", timestamp=6)
         for name in ("short", "cut"):
             await runtime.workflow(name).extend(NewEvent("custom", b"%d" % n, n) for n in range(5))
         await runtime.workflow("parent").append("custom", b"the last of parent", timestamp=99)

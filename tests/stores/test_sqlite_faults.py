@@ -35,7 +35,7 @@ from treadle.errors import (
 from treadle.events import workflow_id
 from treadle.kernel import TrioKernel
 from treadle.sim import Problem, SimulatedDisk
-from treadle.stores import Branch, HeadFacts, Message, Record, Restated, Unit, open_store
+from treadle.stores import Branch, Cut, HeadFacts, Message, Record, Restated, Unit, open_store
 from treadle.stores.sqlite import clear_poison, writer
 from treadle.stores.sqlite.faults import is_full, is_poison
 
@@ -462,6 +462,30 @@ async def test_check_structure_names_what_does_not_hang_together(tmp_path, state
     assert any(words in damage.message and (damage.workflow_id, damage.seq) == place for damage in found), (
         found
     )
+
+
+@pytest.mark.parametrize(
+    ("statement", "found"),
+    [
+        (
+            "UPDATE workflows SET id = 'c' WHERE id = 'a'",
+            ["the workflow's id is not the one that was written"],
+        ),
+        ("UPDATE beginnings SET checksum = substr(checksum, 1, 8)", []),  # as an earlier treadle wrote it
+    ],
+)
+async def test_the_name_of_a_log_that_was_cut_has_a_sum_of_its_own(tmp_path, statement, found):
+    """Its digests no longer begin with its name."""
+    path = tmp_path / "store.db"
+    await filled(path, b"1", b"2", name="a")
+    async with opened(path) as store:
+        (head,) = await store.heads([workflow_id("a")])
+        await store.append([Unit(cuts=(Cut(head.workflow_id, head.next_seq, head.digest, 2),))])
+        while await store.reclaim():
+            pass
+    change(path, statement)
+    async with opened(path) as store:
+        assert [damage.message for damage in await store.check_structure()] == found
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from salvage_helpers import (
+    NAMES,
     Contents,
     check_nothing_is_made_up,
     facts_of,
@@ -24,6 +25,7 @@ from salvage_helpers import (
     salvaged,
 )
 
+from treadle import NewEvent, open_runtime
 from treadle.errors import (
     CorruptStoreError,
     StoreFormatError,
@@ -119,6 +121,47 @@ def test_a_lost_table_of_names_costs_nothing_while_its_index_is_there(filled, da
     assert new == filled[1]
 
 
+@pytest.mark.parametrize("reclaimed", [False, True])
+@pytest.mark.parametrize("ats", [(2,), (4,), (1, 4)])
+def test_a_deleted_log_that_goes_on_keeps_what_branches_share_of_it(tmp_path, ats, reclaimed):
+    """Those events lie below its first kept seq: it does not show them, and they are nobody else's."""
+    path = str(tmp_path / "store.db")
+
+    async def main():
+        async with open_runtime(path) as runtime:
+            log = runtime.workflow("log")
+            await log.extend(NewEvent("custom", b"%d" % n, n) for n in range(4))
+            for at in ats:
+                await log.branch(at=at, to=f"branch {at}")
+            await log.delete()
+            while reclaimed and await runtime.store.reclaim():
+                pass
+            await log.append("custom", b"again")
+            await log.append("custom", b"and again")
+            await log.branch(at=5, to="late")
+
+    trio.run(main)
+    saved, new = salvaged(path, str(tmp_path / "new.db"))
+
+    assert (saved.lost, saved.asides) == ((), ())
+    assert new == read(path)
+
+
+@pytest.mark.parametrize("copy", ["workflows", "sqlite_autoindex_workflows_1"])
+def test_of_a_names_two_copies_the_sound_one_is_used(filled, damaged, tmp_path, copy):
+    """Which one that is, a log's first digest tells, or the sum of where it begins: a branch has no other."""
+    content = bytearray(damaged.read_bytes())
+    for page in of_table(damaged, copy):
+        for name in (*NAMES, "hidden"):
+            begin = content.find(name.encode(), page * PAGE, (page + 1) * PAGE)
+            content[begin] ^= 1 << 1
+    damaged.write_bytes(content)
+    saved, new = salvaged(str(damaged), str(tmp_path / "new.db"))
+
+    assert (saved.lost_names, saved.lost_logs) == ((), ())
+    assert new == filled[1]
+
+
 def test_lost_head_facts_are_told_by_the_log_itself(filled, damaged, tmp_path):
     for page in of_table(damaged, "heads"):
         zero(damaged, page)
@@ -135,7 +178,7 @@ def test_without_both_tables_of_names_logs_are_kept_under_made_up_ones(filled, d
     saved, new = salvaged(str(damaged), str(tmp_path / "new.db"))
 
     # The log of one event is gone with it: the first event of a log is proved by its id alone.
-    assert len(saved.lost_names) == 10
+    assert len(saved.lost_names) == 12
     check_nothing_is_made_up(filled[1], new)
     assert sum(len(log) for log in new.logs.values()) > 200
 

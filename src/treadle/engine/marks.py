@@ -10,13 +10,15 @@ the view's end the code's commands are new, also in the middle of an activation.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, TypeVar
 
 from treadle.engine.records import unreadable
 from treadle.errors import CorruptStoreError, InvalidValueError
 from treadle.events import EventKind, WorkflowEvent
 from treadle.log import Branched, Reset, decode_branched, decode_reset
+
+M = TypeVar("M", Branched, Reset)
 
 BRANCHED: Final = EventKind.BRANCHED
 RESET: Final = EventKind.RESET
@@ -130,10 +132,7 @@ def read_branched(event: WorkflowEvent) -> Branched:
     Raises:
         CorruptStoreError: it is not one that treadle has written.
     """
-    try:
-        return decode_branched(event.payload)
-    except InvalidValueError as error:
-        raise unreadable(event, error) from error
+    return _read(event, decode_branched)
 
 
 def read_reset(event: WorkflowEvent) -> Reset:
@@ -148,7 +147,11 @@ def read_reset(event: WorkflowEvent) -> Reset:
     Raises:
         CorruptStoreError: it is not one that treadle has written.
     """
+    return _read(event, decode_reset)
+
+
+def _read(event: WorkflowEvent, decode: Callable[[bytes], M]) -> M:
     try:
-        return decode_reset(event.payload)
+        return decode(event.payload)
     except InvalidValueError as error:
         raise unreadable(event, error) from error

@@ -54,6 +54,8 @@ async def baseline(runtime: Runtime, workflow_id: WorkflowId, folds: Sequence[Fo
             reached = [(await replay.reach(last))[1] for replay in replays]
         else:
             reached = [await one.go_on(begun, last) for one, begun in zip(replays, reached, strict=True)]
+        # A deleted log stands where it stood, so that no batch tells: its state would be there again.
+        _check_head((await runtime.store.heads([workflow_id]))[0])
         unit = _unit(runtime, head, folds, reached)
         try:
             await runtime._supervisor.commit_unit(Proposal(None), unit)
@@ -123,7 +125,7 @@ async def _standing(runtime: Runtime, head: Head, folds: Sequence[Fold[Any]]) ->
     events = await runtime.store.read(head.workflow_id, first, head.next_seq - 1, limit=len(folds))
     states = States(runtime)
     for fold, event in zip(folds, events, strict=False):
-        kept = states.baseline_of(head.workflow_id, event)
+        kept = await states.baseline_of(head.workflow_id, event)
         if kept is None or (kept.fold, kept.version, kept.seq) != (fold.name, fold.version, first - 1):
             return ()
     return tuple(events)

@@ -27,7 +27,7 @@ from treadle.runtime.actor import Actor
 from treadle.runtime.config import RuntimeConfig
 from treadle.runtime.following import Changes
 from treadle.runtime.inbox import Proposal, closed_error
-from treadle.stores import WRITTEN, Batch, Outcome, Refused, Repeated, Store, Unit, Written
+from treadle.stores import WRITTEN, Batch, Graft, Outcome, Refused, Repeated, Store, Unit, Written
 
 
 @attrs.define(slots=True, eq=False)
@@ -35,7 +35,7 @@ class Group:
     """The units of one transaction, and whose they are."""
 
     proposals: list[Proposal] = attrs.Factory(list)
-    units: list[Unit | Batch] = attrs.Factory(list)
+    units: list[Unit | Batch | Graft] = attrs.Factory(list)
     events: int = 0
     size_bytes: int = 0
     _places: dict[tuple[Actor, int], Proposal] = attrs.Factory(dict)
@@ -60,7 +60,7 @@ class Group:
         self._placed = len(self.proposals)
         return self._places.get((actor, seq))
 
-    def add(self, proposal: Proposal, unit: Unit | Batch, events: int, size_bytes: int) -> None:
+    def add(self, proposal: Proposal, unit: Unit | Batch | Graft, events: int, size_bytes: int) -> None:
         """Take a unit in.
 
         Args:
@@ -180,7 +180,7 @@ class Committer:
             self._settled()
             await self._maintain()
 
-    async def _append(self, units: Sequence[Unit | Batch]) -> Sequence[Outcome]:
+    async def _append(self, units: Sequence[Unit | Batch | Graft]) -> Sequence[Outcome]:
         outcomes = await self._store.append(units)
         if len(outcomes) != len(units):
             raise _miscounted(len(units), len(outcomes))

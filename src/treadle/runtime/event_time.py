@@ -15,10 +15,15 @@ All of them narrow the same list, in seq order; together they give what all of t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import takewhile
+from typing import Any
+
 import attrs
 
 from treadle.errors import InvalidValueError
 from treadle.events import SEQ_MAX, TIMESTAMP_MAX, TIMESTAMP_MIN, WorkflowEvent, WorkflowId, check_timestamp
+from treadle.log import Fold
 from treadle.runtime.reading import Events
 from treadle.stores import Store
 
@@ -56,6 +61,43 @@ class View:
         """Whether nothing is left out."""
         return self.as_of is None and self.known_by is None
 
+    def check_fold(self, fold: Fold[Any], call: str) -> None:
+        """Refuse to replay a fold as of another time: what was kept of it holds all that was recorded.
+
+        Args:
+            fold: the fold.
+            call: how its function is replayed instead.
+
+        Raises:
+            InvalidValueError: something is left out.
+        """
+        if not self.is_whole:
+            raise InvalidValueError(
+                f"fold {fold.name!r} is replayed as recorded; for a time give its function and first state:"
+                f" {call}"
+            )
+
+    def shown(self, page: Sequence[WorkflowEvent], last: int) -> tuple[Sequence[WorkflowEvent], bool]:
+        """Tell what it shows of a page of a log.
+
+        Args:
+            page: events in the order of their seqs.
+            last: the last seq that counts.
+
+        Returns:
+            Its events, and whether none that comes behind them is shown.
+        """
+        is_over = bool(page) and page[-1].seq >= last
+        if is_over:
+            page = [event for event in page if event.seq <= last]
+        as_of = self.as_of
+        if as_of is None:
+            return page, is_over
+        if not self.late:
+            kept = list(takewhile(lambda event: event.timestamp <= as_of, page))
+            return kept, is_over or len(kept) < len(page)
+        return [event for event in page if event.timestamp <= as_of], is_over
+
 
 async def viewed(
     store: Store, name: WorkflowId, view: View, from_seq: int, to_seq: int | None, page_events: int
@@ -83,8 +125,6 @@ async def viewed(
     if not view.late:
         last = min(last, await _seq_before_later(store, name, view.as_of))
     if view.as_of is not None and last == SEQ_MAX:
-        # The only way that reads less than the whole log, so that the removed beginning must be asked for.
-        await store.read(name, from_seq, from_seq, limit=1)
         return _happened(store, name, view.as_of, from_seq, page_events)
     return _recorded(store, name, view.as_of, (from_seq, last), page_events)
 
@@ -129,7 +169,11 @@ def _happened(store: Store, name: WorkflowId, as_of: int, from_seq: int, page_ev
     until = None if as_of == TIMESTAMP_MAX else as_of + 1
 
     async def next_page(after_seq: int) -> list[WorkflowEvent]:
-        return await store.between(name, TIMESTAMP_MIN, until, after_seq=after_seq, limit=page_events)
+        page = await store.between(name, TIMESTAMP_MIN, until, after_seq=after_seq, limit=page_events)
+        # The only way that leaves out a removed beginning without a word, so it is asked for; afterwards,
+        # because the log may be cut between two pages.
+        await store.read(name, after_seq + 1, after_seq + 1, limit=1)
+        return page
 
     return Events(next_page, from_seq - 1, page_events)
 

@@ -18,7 +18,7 @@ from treadle.errors import (
 )
 from treadle.events import EventKind, WorkflowEvent, WorkflowId
 from treadle.log import Fold, FoldedState, decode_folded, is_folded, read_state, write_state
-from treadle.payloads import CodecContext
+from treadle.runtime.decoding import payload_of
 from treadle.runtime.inbox import Proposal
 from treadle.runtime.replaying import Replayed
 from treadle.runtime.replaying import fold as fold_events
@@ -199,7 +199,7 @@ class FoldReplay(Generic[S]):
         events = await self._store.read(self._name, seq, limit=FOLDS_MAX)
         found: list[FoldedState] = []
         for event in events:
-            state = self._states.baseline_of(self._name, event)
+            state = await self._states.baseline_of(self._name, event)
             if state is None or state.seq != seq - 1:
                 break
             found.append(state)
@@ -227,10 +227,11 @@ class States:
     """States of folds, to what is kept of them and back.
 
     Args:
-        runtime: whose converter and codecs are used.
+        runtime: whose converter and codecs are used, and whose store tells where an event was written.
     """
 
     def __init__(self, runtime: Runtime) -> None:
+        self._store = runtime.store
         self._converter = runtime._converter
         self._codecs = runtime._codecs
 
@@ -280,7 +281,7 @@ class States:
             )
         return read_state(fold, bytes(kept.json) if kept.data is None else kept.data, self._converter)
 
-    def baseline_of(self, workflow_id: WorkflowId, event: WorkflowEvent) -> FoldedState | None:
+    async def baseline_of(self, workflow_id: WorkflowId, event: WorkflowEvent) -> FoldedState | None:
         """Read what a BASELINE event holds.
 
         Args:
@@ -292,11 +293,12 @@ class States:
 
         Raises:
             CodecError: a codec or a key is missing.
+            StoreError: the store could not be read.
         """
         if event.kind is not EventKind.BASELINE:
             return None
         try:
-            return decode_folded(self._codecs.decode(event.payload, CodecContext(workflow_id, event.seq)))
+            return decode_folded(await payload_of(self._store, self._codecs, workflow_id, event))
         except CodecError:
             raise
         except InvalidValueError:

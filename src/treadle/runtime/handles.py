@@ -62,10 +62,6 @@ class WorkflowHandle(DurableHandle):
     def __repr__(self) -> str:
         return f"<WorkflowHandle {self.workflow_id!r}>"
 
-    def _check_outside(self, what: str) -> None:
-        if self._supervisor.transactions:
-            check_not_deciding(what)
-
     # -- writing --
 
     # Ctrl-C between noting the task and parking it would let the committer wake a task that does not wait.
@@ -211,6 +207,7 @@ class WorkflowHandle(DurableHandle):
             SequenceGapError: this log does not reach that far.
             EventsPrunedError: `at` lies below the first kept seq.
             WorkflowExistsError: the id is in use, or was.
+            CodecError: the start of the run it would go on in cannot be read without its codec.
             RuntimeClosedError: the runtime is closing; nothing was written.
             StoreError: the store failed; its `written` says whether the branch may be there.
         """
@@ -290,7 +287,7 @@ class WorkflowHandle(DurableHandle):
         Raises:
             WorkflowNotFoundError: it has no events.
             EventsNeededError: it is a durable workflow that has not ended or for which a message waits, or a
-                projection has not read so far.
+                projection has not read so far. A what-if branch can be deleted at any time.
             ConflictError: somebody has appended meanwhile; nothing was deleted.
             RuntimeClosedError: the runtime is closing; nothing was deleted.
             StoreError: the store failed; its `written` says whether it may be deleted.
@@ -326,6 +323,8 @@ class WorkflowHandle(DurableHandle):
 
     def between(self, since: int, until: int | None = None) -> Events:
         """Read by event time: events with ``since <= timestamp < until``, in seq order.
+
+        Of a log whose beginning was removed it gives those that are kept.
 
         Args:
             since: the earliest event time, inclusive, in nanoseconds.
@@ -412,11 +411,7 @@ class WorkflowHandle(DurableHandle):
         """
         view = View(as_of, known_by, late)
         if isinstance(apply, Fold):
-            if not view.is_whole:
-                raise InvalidValueError(
-                    f"fold {apply.name!r} is replayed as recorded; for a time give its function and first"
-                    " state: replay(fold.apply, fold.initial(), as_of=...)"
-                )
+            view.check_fold(apply, "replay(fold.apply, fold.initial(), as_of=...)")
             if state is not attrs.NOTHING or from_seq != 1:
                 raise InvalidValueError(
                     f"fold {apply.name!r} has a first state and begins at the log's beginning: leave state"
@@ -535,6 +530,7 @@ class WorkflowHandle(DurableHandle):
             InvalidValueError: not a seq.
         """
         check_seq(from_seq)
+        self._check_outside("follow()")
         runtime = self._runtime
         return Follower(
             runtime.store, runtime._changes, self.workflow_id, from_seq, runtime.config.page_events

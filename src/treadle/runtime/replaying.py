@@ -10,8 +10,9 @@ from typing import Any, Final, Generic, Self, TypeVar
 import attrs
 import trio
 
-from treadle.errors import StoreError
-from treadle.events import WorkflowEvent, WorkflowId
+from treadle.errors import EventsPrunedError, StoreError
+from treadle.events import SEQ_MAX, WorkflowEvent, WorkflowId
+from treadle.runtime.event_time import View, seq_known_by
 from treadle.stores import LogPage, Store
 
 S = TypeVar("S")
@@ -27,7 +28,7 @@ class Replayed(Generic[S]):
     Attributes:
         workflow_id: the workflow.
         state: its state after the last event.
-        events: how many events were folded.
+        events: how many events were folded; 0 for a log of which nothing is shown.
     """
 
     workflow_id: WorkflowId
@@ -79,6 +80,7 @@ class ReplayAll(Generic[S]):
         concurrency: how many pages of logs are under way at once.
         page_events: how many events one page has.
         cut: replays a log whose beginning was removed; None folds it from its first kept event.
+        view: which events count; None for all.
     """
 
     def __init__(
@@ -91,7 +93,9 @@ class ReplayAll(Generic[S]):
         concurrency: int,
         page_events: int,
         cut: Callable[[LogPage], Awaitable[Replayed[S]]] | None = None,
+        view: View | None = None,
     ) -> None:
+        self._view = None if view is None or view.is_whole else view
         self._cut = cut
         self._store = store
         self._apply = apply
@@ -123,7 +127,7 @@ class ReplayAll(Generic[S]):
             if not chosen:
                 raise StopAsyncIteration
             await self._read_wave(chosen)
-        if not self._pages[0].complete or self._is_cut(self._pages[0]):
+        if self._view is not None or not self._pages[0].complete or self._is_cut(self._pages[0]):
             return await self._replay_long()
         workflow_id, events, _ = self._pages.popleft()
         state = fold(self._apply, self._make_state(workflow_id), events, workflow_id)
@@ -150,9 +154,8 @@ class ReplayAll(Generic[S]):
     async def _replay_long(self) -> Replayed[S]:
         # Taken off only when it is done, so that neither a cancellation nor a store's error between two
         # pages of a long log loses it. A log that the user's own code cannot take is not tried again.
-        page = self._pages[0]
         try:
-            replayed = await self._replayed(page)
+            replayed = await self._replayed_from_where_it_begins()
         except (trio.Cancelled, StoreError):
             raise
         except BaseException:
@@ -161,6 +164,18 @@ class ReplayAll(Generic[S]):
         self._pages.popleft()
         return replayed
 
+    async def _replayed_from_where_it_begins(self) -> Replayed[S]:
+        while True:
+            page = self._pages[0]
+            try:
+                return await self._replayed(page)
+            except EventsPrunedError:
+                # Cut while it was read? Then it is read again, from where it begins now.
+                (now,) = await self._store.read_many([page.workflow_id], events_max=self._page_events)
+                if _first_seq(now) == _first_seq(page):
+                    raise
+                self._pages[0] = now
+
     def _is_cut(self, page: LogPage) -> bool:
         return self._cut is not None and bool(page.events) and page.events[0].seq > 1
 
@@ -168,14 +183,24 @@ class ReplayAll(Generic[S]):
         if self._cut is not None and self._is_cut(page):
             return await self._cut(page)
         workflow_id, events, complete = page
-        state = fold(self._apply, self._make_state(workflow_id), events, workflow_id)
-        count = len(events)
-        while not complete:
+        state, count, last = self._make_state(workflow_id), 0, await self._last_shown(page)
+        while True:
+            shown, is_over = (events, False) if self._view is None else self._view.shown(events, last)
+            state = fold(self._apply, state, shown, workflow_id)
+            count += len(shown)
+            if complete or is_over:
+                return Replayed(workflow_id, state, count)
             events = await self._store.read(workflow_id, events[-1].seq + 1, limit=self._page_events)
-            state = fold(self._apply, state, events, workflow_id)
-            count += len(events)
             complete = len(events) < self._page_events
-        return Replayed(workflow_id, state, count)
+
+    async def _last_shown(self, page: LogPage) -> int:
+        if self._view is None or self._view.known_by is None or not page.events:
+            return SEQ_MAX
+        return await seq_known_by(self._store, page.workflow_id, self._view.known_by)
+
+
+def _first_seq(page: LogPage) -> int:
+    return page.events[0].seq if page.events else 0
 
 
 def _state_maker(make_state: Callable[..., S]) -> Callable[[WorkflowId], S]:

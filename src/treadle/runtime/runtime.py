@@ -24,6 +24,7 @@ from treadle.runtime.diffing import LogDiff, check_diff
 from treadle.runtime.durable.describing import RunnerStatistics
 from treadle.runtime.durable.service import DurableOptions, DurableService
 from treadle.runtime.durable.wire import IdPolicy
+from treadle.runtime.event_time import View
 from treadle.runtime.folds import of_a_fold, refuse_cut, replay_cut
 from treadle.runtime.following import Changes
 from treadle.runtime.handles import WorkflowHandle
@@ -158,6 +159,9 @@ class Runtime:
         *,
         concurrency: int = 4,
         from_first_kept: bool = False,
+        as_of: int | None = None,
+        known_by: int | None = None,
+        late: bool = True,
     ) -> ReplayAll[S]: ...
 
     def replay_all(
@@ -168,8 +172,14 @@ class Runtime:
         *,
         concurrency: int = 4,
         from_first_kept: bool = False,
+        as_of: int | None = None,
+        known_by: int | None = None,
+        late: bool = True,
     ) -> ReplayAll[Any]:
         """Replay many isolated workflows concurrently, and stream their states as they finish.
+
+        With `as_of`, `known_by` and `late` they are states of the past, as from `WorkflowHandle.replay`; one
+        `known_by` is the same instant in all logs. A log of which nothing is shown gives its first state.
 
         Args:
             apply: takes the state and the next event and returns the state after it; or a `treadle.Fold`,
@@ -181,20 +191,27 @@ class Runtime:
                 workflows as fit; at least 1. More is a little faster and takes more memory.
             from_first_kept: let a function fold a log whose beginning was removed from its first kept event;
                 otherwise the iterator raises `EventsPrunedError` for it, and goes on with the next log.
+            as_of: only events that had happened by this event time, inclusive, in nanoseconds.
+            known_by: only events that were recorded up to this position of the store, inclusive. It costs
+                some twenty reads of a row for each log.
+            late: whether events count that stand behind one which happened after `as_of`.
 
         Returns:
             An async iterator of `Replayed`; safe to leave at any time.
 
         Raises:
-            InvalidValueError: an id is not one, `concurrency` is not a positive int, or a fold came with a
-                first state.
+            InvalidValueError: an id is not one, `concurrency` is not a positive int, a bound is not what it
+                must be, `late` is False without `as_of`, or a fold came with a first state or a bound.
         """
+        self._durable.check_outside("replay_all()")
+        view = View(as_of, known_by, late)
         if type(concurrency) is not int or not 1 <= concurrency <= CONCURRENCY_MAX:
             raise InvalidValueError(
                 f"concurrency is an int of at least 1 and at most {CONCURRENCY_MAX}, got {concurrency!r}"
             )
         function, cut = apply, None if from_first_kept else partial(refuse_cut, self.store)
         if isinstance(apply, Fold):
+            view.check_fold(apply, "replay_all(fold.apply, fold.initial, as_of=...)")
             if make_state is not attrs.NOTHING or from_first_kept:
                 raise InvalidValueError(f"fold {apply.name!r} has a first state and begins where it can")
             function, make_state, cut = of_a_fold(apply), apply.initial, partial(replay_cut, self, apply)
@@ -208,6 +225,7 @@ class Runtime:
             concurrency=concurrency,
             page_events=self.config.page_events,
             cut=cut,
+            view=view,
         )
 
     def diff(
@@ -239,6 +257,7 @@ class Runtime:
         Raises:
             InvalidValueError: an id is not one, or `apply` and `make_state` cannot be called.
         """
+        self._durable.check_outside("diff()")
         check_diff(apply, make_state, times)
         names = make_workflow_id(left), make_workflow_id(right)
         return LogDiff(
@@ -257,6 +276,7 @@ class Runtime:
         Raises:
             InvalidValueError: the prefix is not a str, or not valid Unicode.
         """
+        self._durable.check_outside("workflow_ids()")
         check_prefix(prefix)
         return WorkflowIds(self.store, prefix)
 
@@ -273,6 +293,7 @@ class Runtime:
             RuntimeClosedError: the runtime is closing; surely not written.
             StoreError: the store failed; its `written` says whether the value may be there.
         """
+        self._durable.check_outside("set_record()")
         check_record(namespace, key, value)
         unit = Unit(records=(Record(namespace, key, value),))
         await self._supervisor.commit_unit(Proposal(None), unit)
@@ -393,6 +414,7 @@ class Runtime:
             RuntimeClosedError: the runtime is closing; nothing was started.
             StoreError: the store failed; its `written` says whether it may have begun.
         """
+        self._durable.check_outside("start()")
         workflow_id, run = await self._durable.start(
             workflow, args, id=id, id_policy=id_policy, signal=signal
         )

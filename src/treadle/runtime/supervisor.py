@@ -25,7 +25,7 @@ from treadle.runtime.config import RuntimeConfig
 from treadle.runtime.following import Changes
 from treadle.runtime.inbox import Inbox, Proposal, closed_error, raise_own, unavailable_error
 from treadle.runtime.loader import Loader
-from treadle.stores import Head, Store, Unit
+from treadle.stores import Graft, Head, Store, Unit
 
 RACE_PAUSE_SECONDS: Final = 0.002
 """How much longer, at most, a log waits after each further race lost to another process: some commits."""
@@ -130,7 +130,7 @@ class Supervisor:
 
     # Ctrl-C between two of these lines would leave a unit in the group that nobody waits for, or half of one.
     @trio.lowlevel.enable_ki_protection
-    async def commit_unit(self, proposal: Proposal, unit: Unit) -> None:
+    async def commit_unit(self, proposal: Proposal, unit: Unit | Graft) -> None:
         """Carry a unit that belongs to no single log to its outcome.
 
         Args:

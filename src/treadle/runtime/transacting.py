@@ -58,7 +58,7 @@ _Messages: TypeAlias = list[Message]
 RACES: Final = (ConflictError, SequenceGapError, StaleSequenceError)
 """What says that another came first: read again, and decide again."""
 
-_deciding: ContextVar[bool] = ContextVar("treadle_deciding", default=False)
+_deciding: ContextVar[Transaction | None] = ContextVar("treadle_deciding", default=None)
 
 
 def check_not_deciding(what: str) -> None:
@@ -68,9 +68,10 @@ def check_not_deciding(what: str) -> None:
         what: the call, for the message.
 
     Raises:
-        UsageError: it is made inside `decide`, or in a task that was started there.
+        UsageError: it is made inside `decide`, or in a task that was started there and not ended with it.
     """
-    if _deciding.get():
+    transaction = _deciding.get()
+    if transaction is not None and not transaction.is_over:
         raise UsageError(
             f"{what} inside decide goes round its transaction: nothing would guard it, and it would be done"
             " again with each attempt; use the transaction's own methods, or call it after transact()"
@@ -282,6 +283,11 @@ class Transaction:
                 "this transaction belongs to an attempt that is over; read and append inside decide alone"
             )
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more can be read or appended through it."""
+        return self._over
+
     def end(self) -> None:
         """Let nothing more be read or appended through it."""
         self._over = True
@@ -385,15 +391,13 @@ async def _attempt(runtime: Runtime, decide: Callable[[Transaction], Awaitable[T
     """Decide once; an `AdmissionError` when another writer came first."""
     transaction = Transaction(runtime)
     try:
-        with _marked(runtime):
+        with _marked(runtime, transaction):
             result: T = await _awaitable(decide(transaction), decide)
     except Exception:
         # It may have seen one log before and another one after somebody's write: that says nothing.
-        transaction.end()
         if await transaction.is_torn():
             return _torn(transaction)
         raise
-    transaction.end()
     unit = transaction.unit()
     if unit is not None:
         proposal = Proposal(None)
@@ -430,12 +434,13 @@ def _torn(transaction: Transaction) -> ConflictError:
 
 
 @contextmanager
-def _marked(runtime: Runtime) -> Iterator[None]:
+def _marked(runtime: Runtime, transaction: Transaction) -> Iterator[None]:
     """Let every call that goes round the transaction be refused, in tasks that are started here as well."""
-    supervisor, before = runtime._supervisor, _deciding.set(True)
+    supervisor, before = runtime._supervisor, _deciding.set(transaction)
     supervisor.transactions += 1
     try:
         yield
     finally:
+        transaction.end()  # a task that was started there may live on
         supervisor.transactions -= 1
         _deciding.reset(before)

@@ -23,6 +23,7 @@ from treadle.stores import (
     Batch,
     Damage,
     FeedEvent,
+    Graft,
     Head,
     LogPage,
     Message,
@@ -68,7 +69,7 @@ class Fences:
             self._broken.append(f"epoch {epoch} was given after {self._newest}")
         self._newest = max(self._newest, epoch)
 
-    def written(self, units: Sequence[Unit | Batch], outcomes: Sequence[Outcome]) -> None:
+    def written(self, units: Sequence[Unit | Batch | Graft], outcomes: Sequence[Outcome]) -> None:
         """Look at what was written.
 
         Args:
@@ -158,7 +159,7 @@ class FaultyStore(Store):
 
     # -- writing --
 
-    async def append(self, units: Sequence[Unit | Batch]) -> list[Outcome]:
+    async def append(self, units: Sequence[Unit | Batch | Graft]) -> list[Outcome]:
         """Write units, or fail; see `Store.append`."""
         await self._kernel.checkpoint_if_cancelled()  # a dead process makes no call, and so no fault
         number = self.count_append()

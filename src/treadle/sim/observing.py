@@ -37,7 +37,7 @@ from treadle.runtime.durable.activity_context import current_attempt
 from treadle.runtime.durable.attempts import Attempt
 from treadle.sim.faulty_store import Fences
 from treadle.sim.history import Recorder
-from treadle.stores import Batch, Outcome, Unit, Written
+from treadle.stores import Batch, Graft, Outcome, Unit, Written
 
 How = Literal["ok", "failed", "hung", "cancelled", "lost"]
 
@@ -68,7 +68,7 @@ class Observer(Fences):
         self._recorder = recorder
         self._now_ns = now_ns
 
-    def written(self, units: Sequence[Unit | Batch], outcomes: Sequence[Outcome]) -> None:
+    def written(self, units: Sequence[Unit | Batch | Graft], outcomes: Sequence[Outcome]) -> None:
         """Look at what was written.
 
         Args:

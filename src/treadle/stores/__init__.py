@@ -43,7 +43,7 @@ from treadle.stores.contract import (
     Unit,
     Written,
 )
-from treadle.stores.lifetimes import Begun, Branch, Cut
+from treadle.stores.lifetimes import Begun, Branch, Cut, Graft, Seam
 
 SCHEMES: Final = {
     "memory": "treadle.stores.memory",
@@ -130,6 +130,7 @@ __all__ = [
     "Cut",
     "Damage",
     "FeedEvent",
+    "Graft",
     "Guard",
     "Head",
     "HeadFacts",
@@ -140,6 +141,7 @@ __all__ = [
     "Refused",
     "Repeated",
     "Restated",
+    "Seam",
     "Store",
     "StoreOptions",
     "StoreStatistics",

@@ -77,6 +77,8 @@ def check_births(unit: Unit | Batch) -> None:
 def _check_branch(branch: Branch, batches: dict[WorkflowId, Batch]) -> None:
     check_id(branch.parent)
     check_seq(branch.at)
+    if branch.needs_seq is not None:
+        check_seq(branch.needs_seq)
     if type(branch.hidden) is not bool:
         raise InvalidValueError(f"hidden is True or False, got {branch.hidden!r:.60}")
     if branch.parent == branch.workflow_id:
@@ -175,10 +177,12 @@ def _branch_error(branch: Branch, parent: Head, view: Heads) -> AdmissionError |
             workflow_id=branch.parent,
             next_seq=parent.next_seq,
         )
-    if branch.at < parent.first_kept_seq:
+    needed = branch.at if branch.needs_seq is None else min(branch.at, branch.needs_seq)
+    if needed < parent.first_kept_seq:
+        why = "cannot be branched at" if needed == branch.at else f"is needed by a branch at {branch.at}"
         return EventsPrunedError(
-            f"workflow {branch.parent!r}: seq {branch.at} lies below the first kept seq"
-            f" {parent.first_kept_seq} and cannot be branched at; give one from there on",
+            f"workflow {branch.parent!r}: seq {needed} lies below the first kept seq"
+            f" {parent.first_kept_seq} and {why}; give one from there on",
             workflow_id=branch.parent,
             next_seq=parent.next_seq,
             first_kept_seq=parent.first_kept_seq,
@@ -208,16 +212,28 @@ def cut_error(cut: Cut, head: Head, view: Heads) -> AdmissionError | None:
     if cut.is_whole or cut.first_kept_seq <= head.first_kept_seq:
         return None
     sharers = tuple(view.sharers(cut.workflow_id, cut.first_kept_seq, SHARERS_NAMED_MAX + 1))
-    if not sharers:
-        return None
+    return shared(head, cut.first_kept_seq, sharers) if sharers else None
+
+
+def shared(head: Head, below_seq: int, sharers: Sequence[WorkflowId]) -> EventsSharedError:
+    """Word that branches need what was to go.
+
+    Args:
+        head: where the log stands.
+        below_seq: what lies below was to go.
+        sharers: the branches, at least one; more than are named say that there are others.
+
+    Returns:
+        The error.
+    """
     named = ", ".join(repr(name) for name in sharers[:SHARERS_NAMED_MAX])
     more = " and others" if len(sharers) > SHARERS_NAMED_MAX else ""
     return EventsSharedError(
-        f"workflow {cut.workflow_id!r}: events below seq {cut.first_kept_seq} are shared by {named}{more};"
+        f"workflow {head.workflow_id!r}: events below seq {below_seq} are shared by {named}{more};"
         " delete the branches first, or keep the events",
-        workflow_id=cut.workflow_id,
+        workflow_id=head.workflow_id,
         next_seq=head.next_seq,
-        branches=sharers[:SHARERS_NAMED_MAX],
+        branches=tuple(sharers[:SHARERS_NAMED_MAX]),
     )
 
 

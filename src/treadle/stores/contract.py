@@ -12,9 +12,9 @@ from typing import ClassVar, Final, NamedTuple
 
 import attrs
 
-from treadle.errors import AdmissionError, FencedError, RecordChangedError
+from treadle.errors import AdmissionError, FencedError, RecordChangedError, UsageError
 from treadle.events import WorkflowEvent, WorkflowId
-from treadle.stores.lifetimes import Begun, Branch, Cut
+from treadle.stores.lifetimes import Begun, Branch, Cut, Graft
 
 PAGE_EVENTS: Final = 2_000
 """How many events one read fetches by default: enough to pay for the thread hop, little enough to hold."""
@@ -245,10 +245,11 @@ class Refused:
     """Nothing of the unit was written.
 
     Attributes:
-        error: why: an `AdmissionError` (gap, stale, conflict, pruned), `FencedError` or `RecordChangedError`.
+        error: why: an `AdmissionError` (gap, stale, conflict, pruned), `FencedError` or `RecordChangedError`;
+            of a graft that has made no unit, a `UsageError`.
     """
 
-    error: AdmissionError | FencedError | RecordChangedError
+    error: AdmissionError | FencedError | RecordChangedError | UsageError
 
 
 Outcome = Written | Repeated | Refused
@@ -396,7 +397,8 @@ class Store(abc.ABC):
     **Branches** share their parent's events up to a seq: no event is copied, and a branch of a branch is as
     quick to read as any log. Every read of a branch gives shared and own events as one log; keys of shared
     events are known in it. The feed carries its own events only. What a branch shares stays readable in it
-    whatever becomes of the parent.
+    whatever becomes of the parent. A `Graft` is finished when its turn has come, of the store as it stands
+    after the units before it, and then decided as the unit that it has made.
 
     **Cuts** take effect with their unit: from then on reads below the first kept seq raise, keys of those
     events are forgotten, and the feed leaves them out. A cut that would take events away which a branch
@@ -405,7 +407,7 @@ class Store(abc.ABC):
     event's digest. What no log shows any more is removed by `reclaim`.
 
     **Hidden logs** are left out of listings, counts of workflows and the feed unless they are asked for;
-    whoever knows their id reads them as any other.
+    whoever knows their id reads them as any other. What is appended to a deleted one is no longer hidden.
 
     **Reads** see whole units only, hold nothing open between calls, and never see what could vanish.
     Unknown workflows read as empty logs. Seqs below the first kept one raise `EventsPrunedError`.
@@ -432,11 +434,11 @@ class Store(abc.ABC):
     # -- writing --
 
     @abc.abstractmethod
-    async def append(self, units: Sequence[Unit | Batch]) -> list[Outcome]:
+    async def append(self, units: Sequence[Unit | Batch | Graft]) -> list[Outcome]:
         """Write units, in order, in one transaction.
 
         Args:
-            units: at least one; a bare `Batch` is a unit of itself alone.
+            units: at least one; a bare `Batch` is a unit of itself alone, a `Graft` is finished by its store.
 
         Returns:
             One outcome for each unit, in order.
@@ -781,7 +783,8 @@ class Store(abc.ABC):
         """Remove events that no log shows any more, and give their room back: one small step of it.
 
         Args:
-            events_max: about how many at most: appends wait as long as this takes.
+            events_max: how many at most. A step is over sooner when it has cost as much as a full group of
+                appends, which wait as long as it takes; one event at least is removed when there is any.
 
         Returns:
             How many were removed; 0 when nothing is left to remove.
@@ -796,7 +799,7 @@ class Store(abc.ABC):
 
         Args:
             after_position: continue after this position.
-            events_max: about how many events to write at most: appends wait as long as this takes.
+            events_max: how many events to write at most; see `reclaim`.
 
         Returns:
             The position to continue after; None when the end is reached.

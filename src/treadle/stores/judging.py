@@ -17,11 +17,20 @@ from treadle.errors import (
     RecordChangedError,
     UsageError,
 )
-from treadle.events import TIMESTAMP_MAX, TIMESTAMP_MIN, WorkflowEvent, WorkflowId, check_key, check_record
+from treadle.events import (
+    TIMESTAMP_MAX,
+    TIMESTAMP_MIN,
+    WorkflowEvent,
+    WorkflowId,
+    check_key,
+    check_record,
+    check_seq,
+)
 from treadle.log import DIGEST_SIZE_BYTES, Answer, check_batch, first_difference, judge, refusal
 from treadle.stores.asking import check_id, check_ids
 from treadle.stores.births import Beginning, check_births, cut_error
 from treadle.stores.contract import WRITTEN, Batch, Guard, Head, Outcome, Refused, Repeated, Unit
+from treadle.stores.lifetimes import Graft, Seam
 
 UNIT_EVENTS_MAX: Final = 1_000_000
 """A unit is one transaction; callers' own limits lie far below, this one only keeps memory bounded."""
@@ -74,7 +83,7 @@ class _Lookup(Protocol):
         """Find the event that carries a key."""
 
 
-def check_units(units: Sequence[Unit | Batch]) -> None:
+def check_units(units: Sequence[Unit | Batch | Graft]) -> None:
     """Refuse a call when one of its units is wrong by itself, or is no unit at all.
 
     Args:
@@ -86,7 +95,47 @@ def check_units(units: Sequence[Unit | Batch]) -> None:
     """
     with _blaming_the_caller():
         for unit in units:
-            check_unit(unit)
+            if isinstance(unit, Graft):
+                check_graft(unit)
+            else:
+                check_unit(unit)
+
+
+def check_graft(graft: Graft) -> None:
+    """Refuse a graft that is wrong before it is finished.
+
+    Args:
+        graft: the graft.
+
+    Raises:
+        InvalidValueError: an id or the seq is none.
+    """
+    check_ids((graft.workflow_id, graft.parent))
+    check_seq(graft.at)
+
+
+def finished(unit: Unit | Batch | Graft, view: View) -> Unit | Batch:
+    """Let a graft make its unit, of the store as it stands now; any other unit is one already.
+
+    Args:
+        unit: the unit.
+        view: the store as it stands after the units before.
+
+    Returns:
+        The unit.
+
+    Raises:
+        UsageError: what a graft has made is wrong by itself. That refuses the graft, and no unit beside it:
+            those before it have been decided.
+    """
+    if not isinstance(unit, Graft):
+        return unit
+    head, digest = view.head(unit.parent), view.digest_at(unit.parent, unit.at)
+    made = unit.unit = unit.finish(Seam(digest, head.facts, head.shared_seq))
+    with _blaming_the_caller():
+        check_unit(made)
+        _check_unit_values(made)
+    return made
 
 
 @contextmanager
@@ -134,7 +183,7 @@ def check_unit(unit: Unit | Batch) -> None:
         check_record(*record)
 
 
-def check_values(units: Sequence[Unit | Batch]) -> None:
+def check_values(units: Sequence[Unit | Batch | Graft]) -> None:
     """Look at every value of every unit, once something has gone wrong that may be the caller's.
 
     Args:
@@ -147,7 +196,9 @@ def check_values(units: Sequence[Unit | Batch]) -> None:
     check_units(units)
     with _blaming_the_caller():
         for unit in units:
-            _check_unit_values(unit)
+            made = unit.unit if isinstance(unit, Graft) else unit
+            if made is not None:
+                _check_unit_values(made)
 
 
 def _check_unit_values(unit: Unit | Batch) -> None:

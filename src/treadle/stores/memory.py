@@ -33,14 +33,15 @@ from treadle.stores.contract import (
     Message,
     Outcome,
     Record,
+    Refused,
     Store,
     StoreOptions,
     StoreStatistics,
     Unit,
     Written,
 )
-from treadle.stores.judging import check_units, check_values, judge_unit
-from treadle.stores.lifetimes import Cut
+from treadle.stores.judging import check_units, check_values, finished, judge_unit
+from treadle.stores.lifetimes import Cut, Graft
 from treadle.stores.memory_log import MemoryLog
 
 
@@ -71,8 +72,8 @@ class _Mailbox:
     known: set[bytes] = attrs.Factory(set)
 
 
-def _check_columns(units: Sequence[Unit | Batch]) -> None:
-    """Refuse what no column can take, before anything is written."""
+def _check_columns(units: Sequence[Unit | Batch | Graft]) -> None:
+    """Refuse what no column can take, before anything is written; a graft holds nothing yet."""
     try:
         for unit in units:
             for batch in unit.batches:
@@ -159,7 +160,7 @@ class MemoryStore(Store):
 
     # -- writing --
 
-    async def append(self, units: Sequence[Unit | Batch]) -> list[Outcome]:
+    async def append(self, units: Sequence[Unit | Batch | Graft]) -> list[Outcome]:
         """Write units; see `Store.append`."""
         await self._enter()
         if self._read_only:
@@ -170,7 +171,11 @@ class MemoryStore(Store):
         view = _View(self)
         return [self._decide(unit, view) for unit in units]
 
-    def _decide(self, unit: Unit | Batch, view: _View) -> Outcome:
+    def _decide(self, given: Unit | Batch | Graft, view: _View) -> Outcome:
+        try:
+            unit = finished(given, view)
+        except UsageError as error:
+            return Refused(error)
         outcome = judge_unit(unit, view)
         if isinstance(outcome, Written):
             self._apply(unit)
@@ -198,7 +203,7 @@ class MemoryStore(Store):
         for begun in unit.begun:
             first, before = begun.first_seq, bytearray(begun.digest_before)
             self._add(MemoryLog(begun.workflow_id, before, own_seq=first, first_kept_seq=first))
-        for name, parent, at, digest, hidden in unit.branches:
+        for name, parent, at, digest, hidden, _ in unit.branches:
             self._add(self._logs[parent].branch(name, at, digest, hidden=hidden))
 
     def _add(self, log: MemoryLog) -> MemoryLog:

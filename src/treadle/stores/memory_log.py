@@ -261,6 +261,7 @@ class MemoryLog:
         before = self.digest_at(first_kept_seq - 1)
         self.digest_before = self.digest if before is None else before
         self.first_kept_seq = first_kept_seq
+        self.hidden = self.hidden and first_kept_seq < self.next_seq
         if first_kept_seq > self.shared_seq:
             self.shared, self.shared_seq = (), 0
         self.shared = tuple(

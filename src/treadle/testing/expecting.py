@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 from typing import TypeVar
 
 from treadle.errors import TreadleError
-from treadle.stores import Outcome, Refused, Repeated, Store, Unit, Written
+from treadle.stores import Graft, Outcome, Refused, Repeated, Store, Unit, Written
 
 E = TypeVar("E", bound=TreadleError)
 
@@ -99,7 +99,7 @@ async def expect_raises(kind: type[E], call: Awaitable[object], what: str) -> E:
     raise AssertionError(f"{what}: expected {kind.__name__}, got {answer!r}")
 
 
-async def write(store: Store, *units: Unit) -> None:
+async def write(store: Store, *units: Unit | Graft) -> None:
     """Write units that must fit.
 
     Args:

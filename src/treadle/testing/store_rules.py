@@ -8,6 +8,7 @@ never change an answer, so the reference gets none.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import attrs
@@ -23,6 +24,7 @@ from treadle.stores import (
     Begun,
     Branch,
     Cut,
+    Graft,
     Guard,
     Head,
     HeadFacts,
@@ -31,6 +33,7 @@ from treadle.stores import (
     Record,
     Refused,
     Restated,
+    Seam,
     Store,
     Taken,
     Unit,
@@ -215,7 +218,7 @@ class StoreRules(RuleBasedStateMachine):
         for call in [units] if together else [[unit] for unit in units]:
             self._offer(call, [_without_tokens(unit) for unit in call])
 
-    def _offer(self, units: list[Unit], plain: list[Unit]) -> None:
+    def _offer(self, units: Sequence[Unit | Graft], plain: Sequence[Unit | Graft]) -> None:
         ours = self.subject.call(lambda store: store.append(units))
         theirs = self.reference.call(lambda store: store.append(plain))
         expect([_shown(outcome) for outcome in theirs], [_shown(outcome) for outcome in ours], "the outcomes")
@@ -308,6 +311,23 @@ class StoreRules(RuleBasedStateMachine):
         if parent != to:
             unit = Unit((batch,), branches=(Branch(to, parent, at, digest, hidden),))
             self._offer([unit], [unit])
+
+    @rule(
+        parent=_all_logs,
+        to=st.sampled_from(_BORN),
+        ages=st.lists(st.integers(0, 4), min_size=1, max_size=2),
+        first=st.booleans(),
+    )
+    def graft(self, parent: WorkflowId, to: WorkflowId, ages: list[int], *, first: bool) -> None:
+        """Let the store finish branches, behind an event of the same call."""
+        [head] = self.subject.call(lambda store: store.heads([parent]))
+        before = [Unit((LogWriter.at(head).batch(b"x", token=head.token),))] if first else []
+        ours, theirs = (
+            [Graft(to, parent, at, partial(_grafted, to, parent, at)) for at in ats]
+            for ats in [[max(1, head.next_seq + 1 - age) for age in ages]] * 2
+        )
+        plain = [_without_tokens(unit) for unit in before]
+        self._offer([*before, *ours], [*plain, *theirs])
         self._same(lambda store: store.branches_of(parent), "branches_of")
 
     @rule(to=st.sampled_from(_BORN), first=st.integers(1, 4), batches=st.integers(1, 2))
@@ -463,6 +483,12 @@ async def _read(store: Store, log: WorkflowId, first: int, last: int | None, lim
 def _keys_of(recipe: _BatchRecipe) -> tuple[bytes | None, ...] | None:
     keys = tuple(key for *_, key in recipe.contents)
     return keys if any(key is not None for key in keys) else None
+
+
+def _grafted(to: WorkflowId, parent: WorkflowId, at: int, seam: Seam) -> Unit:
+    digest = seam.digest or bytes(16)
+    batch = chained(to, digest, [WorkflowEvent(at + 1, seam.shared_seq, EventKind.BRANCHED, b"")])
+    return Unit((batch,), branches=(Branch(to, parent, at, digest, seam.facts is not None),))
 
 
 def _without_tokens(unit: Unit) -> Unit:

@@ -185,6 +185,22 @@ async def test_a_child_whose_log_is_gone_has_failed_for_the_branch(opened):
             await branch.result()
 
 
+@pytest.mark.parametrize("codecs", [(), (Encryption(KEYS),)])
+async def test_a_branch_of_an_earlier_use_of_the_id_is_of_the_workflow_that_ran_then(opened, codecs):
+    async with opened(CODE, [pay, gated], codecs=codecs) as runtime:
+        first = await runtime.start(quick, "a", id="o")
+        assert await first.result() == "child of a"
+        board.open("door")
+        second = await runtime.start(waits, id="o", id_policy="allow_when_closed")
+        assert await second.result() == "door"
+        what_if = await second.branch(at=1, to="what-if")
+        assert (await what_if.what_if()).status == "completed"
+        assert await what_if.result() == "child of a"
+        real = await second.branch(at=1, to="real", mode="real")
+        await real.resume()
+        assert await real.result() == "child of a"
+
+
 async def test_a_cancelled_branch_leaves_the_original_s_child_alone(opened):
     async with opened(CODE, [pay, gated]) as runtime:
         original = await runtime.start(parent, id="o")

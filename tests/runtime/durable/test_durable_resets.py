@@ -151,6 +151,17 @@ async def test_a_child_that_has_ended_is_read_again_from_its_log(opened):
         ]  # fmt: skip
 
 
+async def test_a_reset_to_an_earlier_use_of_the_id_goes_on_as_the_workflow_that_ran_then(opened):
+    async with opened(CODE, [pay, gated], codecs=(Encryption(KEYS),)) as runtime:
+        first = await runtime.start(grow, 1, id="o")
+        assert await first.result() == 2
+        second = await runtime.start(parent, id="o", id_policy="allow_when_closed")
+        assert await second.result() == 42
+        await second.reset(at=1)
+        assert await runtime.workflow("o").result() == 2
+        assert (await runtime.workflow("o").describe()).name == "grow"
+
+
 async def test_another_process_asks_the_runner_and_is_told(opened, place):
     if not isinstance(place, str):
         pytest.skip("two runtimes over one object in memory are one process")

@@ -18,8 +18,8 @@ from treadle import (
     open_runtime,
     workflow,
 )
-from treadle.payloads import Compression
-from treadle.runtime.durable.wire import RUNS
+from treadle.payloads import Compression, Encryption, KeyRing
+from treadle.runtime.durable.wire import HELD, RUNS
 from treadle.runtime.retention import Sweep
 from treadle.stores import Message, Unit
 
@@ -232,6 +232,54 @@ async def test_encoded_workflows_are_pruned_by_who_has_the_codecs(place, kernel,
         handle = runtime.workflow("w")
         await handle.signal("word", words[1])
         assert await handle.result() == words
+
+
+async def test_a_branch_that_shares_encrypted_events_is_cut_and_deleted_as_any_other(opened, autojump_clock):
+    """Its start was encrypted under the original's id: it says whose child it is, and where runs began."""
+    keys = KeyRing({"k": bytes(range(64))}, current="k")
+    async with opened(FLOWS, [note], codecs=[Encryption(keys)]) as runtime:
+        handle = await runtime.start(rounds, 1, [], id="w")
+        branch = await handle.branch(at=1, to="b", mode="real")
+        await branch.resume()
+        await branch.signal("word", "x")
+        await in_run(runtime, "b", 1)
+        assert await branch.prune() == await run_of(runtime, "b")
+        await branch.signal("word", "y")
+        assert await branch.result() == ["x", "y"]
+        late = await branch.branch(at=(await branch.next_seq()) - 1, to="c", mode="real")
+        await trio.sleep(1)
+        await sweep(runtime)
+
+        assert await runtime.store.list_workflows() == ["w"]
+        assert (await late.next_seq()) > 1
+
+
+async def test_a_what_if_branch_goes_by_its_age_or_by_hand_and_lets_its_parent_be_cut(opened, autojump_clock):
+    """Played or not: nothing happens in it, no projection reads it, and what it shared is free then."""
+    async with opened(FLOWS, [note]) as runtime:
+        handle = await runtime.start(rounds, 1, [], id="w")
+        played = await handle.branch(at=1, to="played")
+        branches = [played, *[await handle.branch(at=1, to=name) for name in ("b", "c")]]
+        await played.what_if(lambda _: "x")
+        await runtime.set_record("treadle:projection", b"p", b'{"position": 1}')
+        await branches[2].delete()
+        assert await runtime.store.record(HELD, b"c") is None
+        week = RetentionPolicy(RetentionRule(closed_days_max=7, closed_count_max=0))
+        assert await sweep(runtime, week) == {}
+        await handle.signal("word", "a")
+        await in_run(runtime, "w", 1)
+        await trio.sleep(8 * 24 * 3600)
+        await runtime.set_record("treadle:projection", b"p", None)
+        told = await sweep(runtime, week)
+        await sweep(runtime, week)  # the cut may have come before the deletions, and been refused
+
+        assert [told[name].doing for name in ("b", "played")] == ["delete", "delete"]
+        assert (await runtime.store.heads(["w"]))[0].first_kept_seq > 1
+        assert told["b"].reason == "a what-if branch made more than 7 days ago"
+        assert await runtime.store.list_workflows(hidden=True) == ["w"]
+        again = runtime.workflow("c")
+        await again.append("custom", b"seen")
+        assert await runtime.store.list_workflows() == ["c", "w"]
 
 
 async def test_a_runner_sweeps_in_the_background(place, kernel, autojump_clock):

@@ -22,12 +22,14 @@ from treadle import (
     WorkflowClosedError,
     WorkflowFailedError,
     WorkflowHeldError,
+    WorkflowNotFoundError,
     activity,
     open_runtime,
     workflow,
 )
 from treadle.kernel import InlineKernel
 from treadle.payloads import Encryption, KeyRing
+from treadle.runtime.durable import playing
 
 KEYS = KeyRing({"k": bytes(range(64))}, current="k")
 
@@ -261,6 +263,23 @@ async def test_code_that_cannot_go_on_writes_nothing(opened):
         with pytest.raises(WorkflowHeldError, match="Trio"):
             await branch.what_if({2: "x"}, workflows=[foreign])
         assert await branch.stream_len() == 3
+
+
+async def test_a_branch_deleted_while_it_is_played_stays_deleted(opened, monkeypatch):
+    async with opened(CODE, [charge]) as runtime:
+        original = await ordered(runtime)
+        branch = await original.branch(at=1, to="b")
+        on_a_stage = playing._on_a_stage
+
+        async def deleted_meanwhile(*args):
+            found = await on_a_stage(*args)
+            await branch.delete()
+            return found
+
+        monkeypatch.setattr(playing, "_on_a_stage", deleted_meanwhile)
+        with pytest.raises(WorkflowNotFoundError):
+            await branch.what_if()
+        assert await runtime.store.list_workflows(prefix="b", hidden=True) == []
 
 
 async def test_of_two_who_play_at_once_one_is_refused(opened):

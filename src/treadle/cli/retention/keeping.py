@@ -11,10 +11,11 @@ from cyclopts import Parameter
 
 from treadle.cli.durable.connecting import CodecsOption, existing_store
 from treadle.cli.durable.modules import import_module, load_codecs
-from treadle.cli.exits import CommandError, NotFoundError
+from treadle.cli.exits import CommandError, FailedError, NotFoundError
 from treadle.cli.options import DEFAULT_STORE, OutputFormat, OutputOption, StoreOption
 from treadle.cli.output import Column, Rows, progress
 from treadle.cli.stores import known_workflows
+from treadle.errors import TreadleError
 from treadle.log import Fold
 from treadle.payloads import CodecChain
 from treadle.runtime import WorkflowHandle, open_runtime
@@ -74,6 +75,7 @@ def snapshot(
     Raises:
         CommandError: the fold is none.
         NotFoundError: there is no such workflow, module or fold.
+        FailedError: the fold has raised.
         InvalidValueError: a state is too large, has no JSON form, or would come back as something else.
         StoreError: the store failed.
     """
@@ -104,6 +106,7 @@ def baseline(
     Raises:
         CommandError: a fold is none.
         NotFoundError: there is no such workflow, module or fold.
+        FailedError: the fold has raised.
         UsageError: it is a durable workflow.
         InvalidValueError: a state is too large, has no JSON form, or would come back as something else.
         StoreError: the store failed.
@@ -153,6 +156,18 @@ async def _keep_all(url: str, names: list[str], keep: Keep, codecs: CodecChain, 
         ids = await known_workflows(store, names)
         with Rows(output, *_COLUMNS) as rows, progress("replaying", len(ids)) as advance:
             for workflow_id in ids:
-                seq = await keep(runtime.workflow(workflow_id))
+                seq = await _kept(keep, runtime.workflow(workflow_id))
                 rows.add({"workflow_id": workflow_id, "seq": seq}, f"{seq:,}", workflow_id)
                 advance(1)
+
+
+async def _kept(keep: Keep, handle: WorkflowHandle) -> int:
+    try:
+        return await keep(handle)
+    except TreadleError:
+        raise
+    except Exception as error:
+        where = "; ".join(getattr(error, "__notes__", ())) or f"for workflow {handle.workflow_id!r}"
+        raise FailedError(
+            f"the fold has failed {where}: {type(error).__name__}: {error}; nothing was kept of this log"
+        ) from error

@@ -82,7 +82,7 @@ def prune(
 
     Args:
         dry_run: tell what would go, and change nothing.
-        keep_closed_days: delete logs that were closed more days ago.
+        keep_closed_days: delete logs that were closed, and what-if branches made, more days ago.
         keep_closed: delete closed logs but for the last so many.
         prefix: only workflows whose id begins so.
         compact: write events anew where removed ones have left holes, so that the file shrinks; only the

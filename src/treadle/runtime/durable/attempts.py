@@ -484,8 +484,10 @@ class Attempts:
                 attempt.details = await self._look_up(attempt)
             attempt.begin(scope, self.kernel.wall_time_ns)
             if attempt.cancelled:
-                # Asked for between its slot and its first step: it is cancelled at its first checkpoint.
+                # Asked for between its slot and its first step: whoever asked may have been answered by now,
+                # and what is abandoned must not touch the world any more, not even up to a checkpoint.
                 scope.cancel()
+                await self.kernel.checkpoint_if_cancelled()
             return await self._result(attempt)
         finally:
             self.running -= 1

@@ -32,6 +32,9 @@ class DurableHandle:
         self.workflow_id = workflow_id
         self.run = run
 
+    def _check_outside(self, what: str) -> None:
+        self._durable.check_outside(what)
+
     async def signal(self, name: str, *args: Any, key: bytes | None = None) -> None:
         """Send it a signal; when this returns, the signal is durable and will be delivered.
 
@@ -54,6 +57,7 @@ class DurableHandle:
         """
         if key is not None:
             check_key(key)
+        self._check_outside("signal()")
         await self._durable.signal(self.workflow_id, name, args, key)
 
     async def query(self, name: str, *args: Any) -> Any:
@@ -75,6 +79,7 @@ class DurableHandle:
             NoRunnerError: nobody runs this store's workflows.
             StoreError: the store failed.
         """
+        self._check_outside("query()")
         return await self._durable.query(self.workflow_id, name, args)
 
     async def update(
@@ -108,6 +113,7 @@ class DurableHandle:
             NoRunnerError: nobody runs this store's workflows.
             StoreError: the store failed.
         """
+        self._check_outside("update()")
         return await self._durable.update(self.workflow_id, name, args, id=id, wait_for=wait_for)
 
     async def cancel(self, reason: str = "") -> None:
@@ -121,6 +127,7 @@ class DurableHandle:
             WorkflowClosedError: it has ended.
             StoreError: the store failed.
         """
+        self._check_outside("cancel()")
         await self._durable.cancel(self.workflow_id, reason)
 
     async def terminate(self, reason: str = "") -> None:
@@ -134,6 +141,7 @@ class DurableHandle:
             WorkflowClosedError: it has ended.
             StoreError: the store failed.
         """
+        self._check_outside("terminate()")
         await self._durable.terminate(self.workflow_id, reason)
 
     async def resume(self) -> None:
@@ -144,6 +152,7 @@ class DurableHandle:
             WorkflowClosedError: it has ended.
             StoreError: the store failed.
         """
+        self._check_outside("resume()")
         await self._durable.resume(self.workflow_id)
 
     async def what_if(
@@ -188,6 +197,7 @@ class DurableHandle:
             ConflictError: somebody else has played it meanwhile.
             StoreError: the store failed.
         """
+        self._check_outside("what_if()")
         return await play(
             self._durable,
             self.workflow_id,
@@ -226,6 +236,7 @@ class DurableHandle:
             StoreError: the store failed; its `written` says whether it may have been reset.
         """
         check_seq(at)
+        self._check_outside("reset()")
         return await self._durable.reset(self.workflow_id, at, reapply)
 
     async def result(self) -> Any:
@@ -245,6 +256,7 @@ class DurableHandle:
             RuntimeClosedError: the runtime has closed.
             StoreError: the store failed.
         """
+        self._check_outside("result()")
         return await self._durable.result(self.workflow_id, self.run)
 
     async def describe(self) -> WorkflowDescription:
@@ -257,6 +269,7 @@ class DurableHandle:
             WorkflowNotFoundError: there is no such workflow.
             StoreError: the store failed.
         """
+        self._check_outside("describe()")
         return await self._durable.describe(self.workflow_id)
 
     async def stack(self) -> tuple[Any, ...]:
@@ -273,6 +286,7 @@ class DurableHandle:
             NoRunnerError: nobody runs this store's workflows.
             StoreError: the store failed.
         """
+        self._check_outside("stack()")
         return await self._durable.stack(self.workflow_id)
 
     async def status(self) -> str:
@@ -285,4 +299,5 @@ class DurableHandle:
             WorkflowNotFoundError: there is no such workflow.
             StoreError: the store failed.
         """
+        self._check_outside("status()")
         return await self._durable.status(self.workflow_id)

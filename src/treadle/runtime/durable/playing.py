@@ -101,6 +101,9 @@ async def play(
         until_ns,
     )
     found = await _on_a_stage(service, workflow_id, player)
+    # A deleted log stands where it stood, so that no batch tells: what was played of it would begin nowhere.
+    if (await service.head(workflow_id)).facts is None:
+        raise refusing.not_found(workflow_id)
     await _append(service, head, facts, found)
     return found
 

@@ -28,7 +28,7 @@ from treadle.errors import (
 from treadle.events import EventKind, WorkflowEvent
 from treadle.log import Reset, chain_digest, encode_reset
 from treadle.runtime.durable import refusing
-from treadle.runtime.durable.beginning_branches import STARTS, read_all, replay_from, status_at
+from treadle.runtime.durable.beginning_branches import STARTS, name_of_run, read_all, replay_from, status_at
 from treadle.runtime.durable.flights import IN_FLIGHT_NS
 from treadle.runtime.durable.instance import Ask, EngineProposal, Instance, Phase
 from treadle.runtime.durable.replies import Promise
@@ -118,8 +118,6 @@ class Resetting:
         runner, at = self._runner, wanted.at
         (head,) = await runner.store.heads([instance.workflow_id])
         check_resettable(head, at)
-        facts = head.facts
-        assert facts is not None  # noqa: S101  # just checked
         events = await read_all(runner.store, head, head.first_kept_seq, head.next_seq - 1)
         view = view_of(events)
         _check_counts(head, events, at)
@@ -131,8 +129,9 @@ class Resetting:
             head.next_seq, runner.kernel.wall_time_ns(), EventKind.RESET, encode_reset(reset)
         )
         wake_up_ns = None if status.is_closed else IN_FLIGHT_NS
-        replays_from = await replay_from(runner.store, head, at)
-        kept = HeadFacts(int(status), min(run, replays_from), wake_up_ns, facts.name)
+        replays_from = await replay_from(runner.store, runner.codecs, head, at)
+        name = await name_of_run(runner.store, runner.codecs, head, run)
+        kept = HeadFacts(int(status), min(run, replays_from), wake_up_ns, name)
         rows: tuple[Message, ...] = ()
         if wanted.reapply == "signals" and not status.is_closed:
             abandoned = {one.seq for one in view.events if one.kind is _SIGNAL and one.seq > at}

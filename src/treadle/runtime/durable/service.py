@@ -32,7 +32,6 @@ from treadle.engine.failures import update_failed_error, update_rejected_error, 
 from treadle.engine.learning import NOTHING_KNOWN, AdaptivePolicy
 from treadle.engine.marks import goes_below, view_of
 from treadle.engine.messages import CancelMessage, SignalMessage
-from treadle.engine.origins import decoded_event, origin_in
 from treadle.engine.records import (
     CLOSING_KINDS,
     CancelRequest,
@@ -52,9 +51,10 @@ from treadle.errors import (
 from treadle.events import EventKind, WorkflowEvent, WorkflowId
 from treadle.events import workflow_id as make_workflow_id
 from treadle.kernel import Kernel
-from treadle.payloads import Codec, CodecChain, CodecContext, Converter, JsonConverter, is_encoded
+from treadle.payloads import Codec, CodecChain, Converter, JsonConverter
 from treadle.runtime.companions import Companions, Host, Learner
 from treadle.runtime.config import RuntimeConfig
+from treadle.runtime.decoding import payload_of
 from treadle.runtime.durable import refusing
 from treadle.runtime.durable.asking import Asking
 from treadle.runtime.durable.beginning_branches import last_counting, read_all
@@ -86,6 +86,7 @@ from treadle.runtime.durable.wire import (
 from treadle.runtime.following import Changes
 from treadle.runtime.inbox import Proposal, closed_error
 from treadle.runtime.supervisor import Supervisor
+from treadle.runtime.transacting import check_not_deciding
 from treadle.stores import Head, Message, Store, Unit
 
 RunnerState: TypeAlias = Literal["none", "standby", "running", "stopped"]
@@ -476,6 +477,18 @@ class DurableService:
         await self._check_listens(workflow_id)
         return self._row(workflow_id, key or self._asking.new_id(), MessageKind.SIGNAL, payload)
 
+    def check_outside(self, what: str) -> None:
+        """Refuse a call that would go round a transaction of this runtime in which it is made.
+
+        Args:
+            what: the call, for the message.
+
+        Raises:
+            UsageError: it is made inside `decide`.
+        """
+        if self._supervisor.transactions:
+            check_not_deciding(what)
+
     def hand_on(self, rows: Sequence[Message]) -> None:
         """Hand messages that are durable to the runner in this process, if it is here.
 
@@ -746,17 +759,7 @@ class DurableService:
         return msgspec.json.decode(await self._payload(workflow_id, event), type=kind)
 
     async def _payload(self, workflow_id: WorkflowId, event: WorkflowEvent) -> bytes:
-        if not is_encoded(event.payload):
-            return self.codecs.decode(event.payload, CodecContext(workflow_id, event.seq))
-        # In what a branch shares it was encoded under the id of the log it was written to.
-        head = await self.head(workflow_id)
-        branched: list[WorkflowEvent] = []
-        wanted = head.shared_seq + 1 if head.shared_seq >= event.seq else 0
-        while wanted:
-            branched += await self.store.read(workflow_id, wanted, wanted, limit=1)
-            _, wanted = origin_in(workflow_id, event.seq, branched)
-        origin, _ = origin_in(workflow_id, event.seq, branched)
-        return decoded_event(origin, event, self.codecs).payload
+        return await payload_of(self.store, self.codecs, workflow_id, event)
 
     # -- results --
 

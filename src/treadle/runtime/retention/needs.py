@@ -16,13 +16,14 @@ from treadle.engine.records import RunStarted
 from treadle.errors import CodecError, EventsNeededError, EventsPrunedError, RecordChangedError
 from treadle.events import EventKind, WorkflowEvent, WorkflowId
 from treadle.log import HORIZON_KEY, HORIZON_SPACE, PROJECTIONS
-from treadle.payloads import CodecContext
 from treadle.runtime.baselines import BASELINES
-from treadle.runtime.durable.wire import RUNS
+from treadle.runtime.decoding import payload_of
+from treadle.runtime.durable.wire import HELD, RUNS, WHAT_IF
 from treadle.runtime.folds import States
 from treadle.runtime.inbox import Proposal
 from treadle.runtime.snapshots import Snapshots
 from treadle.stores import PAGE_WORKFLOWS, Cut, Head, Record, Unit
+from treadle.stores.births import shared
 
 if TYPE_CHECKING:  # needs are asked for a runtime
     from treadle.runtime.runtime import Runtime
@@ -39,6 +40,18 @@ CLOSING_KINDS: Final = frozenset(
         EventKind.WORKFLOW_TERMINATED,
     }
 )
+
+
+def is_what_if(head: Head) -> bool:
+    """Tell whether a log is a what-if branch: nothing happens in it unless somebody plays it.
+
+    Args:
+        head: the log's.
+
+    Returns:
+        Whether it is.
+    """
+    return head.facts is not None and head.facts.details == WHAT_IF
 
 
 class _Checkpoint(msgspec.Struct):
@@ -130,8 +143,8 @@ class Needs:
         Raises:
             EventsNeededError: it has not read so far.
         """
-        if checkpoint is None:
-            return
+        if checkpoint is None or is_what_if(head):
+            return  # the feed has no event of a what-if branch: nobody could ever read so far
         rows = await self._store.audit(head.workflow_id, below_seq - 2, limit=1)
         if rows and rows[0].seq == below_seq - 1 and rows[0].position > checkpoint.position:
             raise EventsNeededError(
@@ -188,7 +201,7 @@ class Needs:
 
     async def _begins_baseline(self, head: Head, seq: int) -> bool:
         events = await self._store.read(head.workflow_id, seq, seq, limit=1)
-        kept = self._states.baseline_of(head.workflow_id, events[0]) if events else None
+        kept = await self._states.baseline_of(head.workflow_id, events[0]) if events else None
         return kept is not None and kept.seq == seq - 1
 
     async def check_cut(self, head: Head, seq: int) -> None:
@@ -216,6 +229,24 @@ class Needs:
                 workflow_id=name,
                 needed_by="replay",
             )
+
+    async def check_shared(self, head: Head, seq: int) -> None:
+        """Refuse a cut that the store would refuse, without trying it.
+
+        Args:
+            head: the log's.
+            seq: the first seq that is to be kept.
+
+        Raises:
+            EventsSharedError: a branch shares events that would go.
+        """
+        after: WorkflowId | None = None
+        own_seq = head.shared_seq + 1  # what lies before that, branches share with somebody else
+        while branches := await self._store.branches_of(head.workflow_id, after=after):
+            heads = await self._store.heads(branches)
+            if found := [one.workflow_id for one in heads if max(one.first_kept_seq, own_seq) < seq]:
+                raise shared(head, seq, found)
+            after = branches[-1]
 
     async def cut_unit(self, head: Head, seq: int) -> Unit:
         """Make the unit that takes the beginning of a log away.
@@ -246,11 +277,11 @@ class Needs:
             events = await self._store.read(head.workflow_id, seq, seq, limit=1)
             if not events or events[0].kind is not EventKind.CONTINUED:
                 return seq
-            seq = self._run(head.workflow_id, events[0]).previous_run
+            seq = (await self._run(head.workflow_id, events[0])).previous_run
         return None
 
-    def _run(self, name: WorkflowId, event: WorkflowEvent) -> RunStarted:
-        payload = self._codecs.decode(event.payload, CodecContext(name, event.seq))
+    async def _run(self, name: WorkflowId, event: WorkflowEvent) -> RunStarted:
+        payload = await payload_of(self._store, self._codecs, name, event)
         return msgspec.json.decode(payload, type=RunStarted)
 
     # -- whether a log may go altogether --
@@ -275,8 +306,24 @@ class Needs:
             return None
         return events[0].timestamp
 
+    async def made_ns(self, head: Head) -> int | None:
+        """Tell when a what-if branch was made: what is played in it has times of its own.
+
+        Args:
+            head: the branch's.
+
+        Returns:
+            The timestamp of its BRANCHED, or of the first event that it keeps; None when it has no events.
+        """
+        seq = head.shared_seq + 1 if head.shared_seq else head.first_kept_seq
+        try:
+            events = await self._store.read(head.workflow_id, seq, seq, limit=1)
+        except EventsPrunedError:
+            return None  # deleted meanwhile
+        return events[0].timestamp if events else None
+
     async def check_delete(self, head: Head) -> None:
-        """Refuse to delete a log that something still happens to.
+        """Refuse to delete a log that something still happens to; a what-if branch is none.
 
         Args:
             head: the log's.
@@ -285,7 +332,7 @@ class Needs:
             EventsNeededError: it is a durable workflow that has not ended, or for which messages wait.
         """
         facts, name = head.facts, head.workflow_id
-        if facts is None:
+        if facts is None or is_what_if(head):
             return
         if not Status(facts.status).is_closed:
             raise EventsNeededError(
@@ -312,11 +359,11 @@ class Needs:
             EventsNeededError: its parent goes on.
         """
         facts, name = head.facts, head.workflow_id
-        if facts is None:
+        if facts is None or is_what_if(head):
             return
         events = await self._store.read(name, facts.run_start_seq, facts.run_start_seq, limit=1)
         try:
-            parent = self._run(name, events[0]).parent if events else None
+            parent = (await self._run(name, events[0])).parent if events else None
         except CodecError as error:
             raise EventsNeededError(
                 f"workflow {name!r} cannot be read without its codec, so nobody knows whose child it is:"
@@ -345,7 +392,7 @@ class Needs:
         """
         name = head.workflow_id
         records = await self._snapshots.removals(name)
-        records += tuple(Record(space, name.encode(), None) for space in (BASELINES, RUNS))
+        records += tuple(Record(space, name.encode(), None) for space in (BASELINES, RUNS, HELD))
         return Unit(cuts=(Cut(name, head.next_seq, head.digest, head.next_seq),), records=records)
 
 

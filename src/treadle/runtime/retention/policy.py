@@ -41,11 +41,13 @@ class RetentionRule:
 
     A log is *closed* when a durable workflow has come to its end, or when the last event of a plain log says
     so (WORKFLOW_COMPLETED, WORKFLOW_FAILED, WORKFLOW_CANCELLED, WORKFLOW_TERMINATED). Its age is the time
-    since that event's timestamp, which an import may have set to long ago.
+    since that event's timestamp, which an import may have set to long ago. What-if branches go by age alone,
+    played to their end or not: it counts from when they were made, because what is played has other times.
 
     Args:
         prefix: with which the ids begin; empty for all.
-        closed_days_max: for how long closed logs are kept; older ones are deleted. None: for ever.
+        closed_days_max: for how long closed logs and what-if branches are kept; older ones are deleted. None:
+            for ever.
         closed_count_max: how many closed logs are kept, those that were closed last. None: all.
         cuts: whether logs lose what lies before their last baseline: a BASELINE for plain logs, the start of
             the current run (CONTINUED) for durable ones.

@@ -1,8 +1,8 @@
 """A sweep: one look at all logs under a policy, and what may go goes, in small steps.
 
-A step is some cuts in one group of the committer, or one call of `Store.reclaim`: appends wait for either as
-they wait for each other. What is cut is out of sight at once; the room comes back afterwards, and a sweep
-that was killed in between leaves that to the next one.
+A step is some cuts in one group of the committer, or one call of `Store.reclaim`, which the store itself
+bounds by what it costs: appends wait for either as they wait for each other. What is cut is out of sight at
+once; the room comes back afterwards, and a sweep that was killed in between leaves that to the next one.
 """
 
 from __future__ import annotations
@@ -22,24 +22,19 @@ from treadle.errors import (
     TreadleError,
 )
 from treadle.events import WorkflowId
-from treadle.runtime.retention.needs import Checkpoint, Needs
+from treadle.runtime.retention.needs import Checkpoint, Needs, is_what_if
 from treadle.runtime.retention.policy import RetentionPolicy, RetentionRule
 from treadle.runtime.retention.removing import commit
-from treadle.stores import PAGE_WORKFLOWS, RECLAIM_EVENTS, Head
+from treadle.stores import PAGE_WORKFLOWS, Head
 
 if TYPE_CHECKING:  # a sweep is a runtime's
     from treadle.runtime.runtime import Runtime
 
-CUTS_MAX: Final = 64
-"""How many logs are cut or deleted in one group: each costs the store as much as a hundred events."""
+CUTS_MAX: Final = 8
+"""How many logs are cut or deleted in one group: each costs the store as much as a hundred events, and they
+share the group with whoever appends."""
 STEP_PAUSE_SECONDS: Final = 0.002
 """How long others have the store to themselves between two steps, at least: as long as a step takes."""
-
-STEP_SECONDS: Final = 0.1
-"""How long a step takes at most, about: as long as the commit of a full group on the same disk. A thousand
-events of one log lie in a thousand pages, or in forty; so how many make up a step is found out on the way."""
-STEP_EVENTS_MIN: Final = 250
-"""How few events a step takes on when the disk is slow: with fewer its fsync costs more than they do."""
 
 Doing = Literal["cut", "delete", "keep"]
 
@@ -84,36 +79,12 @@ class Swept:
     events_reclaimed: int = 0
 
 
-class Pace:
-    """Finds out how many events make up a step, by how long the last one took."""
-
-    def __init__(self) -> None:
-        self.events_max = RECLAIM_EVENTS // 4
-        self._begun = 0.0
-
-    def begin(self) -> int:
-        """Begin a step.
-
-        Returns:
-            How many events it may touch.
-        """
-        self._begun = trio.current_time()
-        return self.events_max
-
-    def end(self) -> None:
-        """End a step: the next one is half as large after a long one, twice as large after a short one."""
-        seconds = trio.current_time() - self._begun
-        if seconds > STEP_SECONDS:
-            self.events_max = max(self.events_max // 2, STEP_EVENTS_MIN)
-        elif seconds < STEP_SECONDS / 4:
-            self.events_max = min(self.events_max * 2, RECLAIM_EVENTS)
-
-
 class _Closed(NamedTuple):
     """A closed log among those that a rule keeps a number of; the one closed first is the least."""
 
     closed_ns: int
     workflow_id: WorkflowId
+    head: Head
 
 
 class Sweep:
@@ -172,7 +143,6 @@ class Sweep:
         Raises:
             StoreError: the store failed; what was done is done.
         """
-        self._checkpoint = await self._needs.checkpoint()
         now_ns = self._kernel.wall_time_ns()
         async for heads in self._pages():
             # For a page at once: a look-up for each log would cost more than all the rest.
@@ -190,9 +160,7 @@ class Sweep:
         Raises:
             StoreError: the store failed; what was done is done.
         """
-        pace = Pace()
-        while removed := await self._store.reclaim(events_max=pace.begin()):
-            pace.end()
+        while removed := await self._store.reclaim():
             self.swept.events_reclaimed += removed
             progress(removed)
             await self.rest()
@@ -220,18 +188,27 @@ class Sweep:
             return await self._judged(head, rule, now_ns)
         except (AdmissionError, CodecError, CorruptStoreError) as error:
             # One log that cannot be read must not keep all others from being pruned.
-            return _kept(head.workflow_id, head, error)
+            return _kept_because(head, str(error))
 
     async def _judged(self, head: Head, rule: RetentionRule, now_ns: int) -> Removal | None:
+        if is_what_if(head):
+            return await self._judged_what_if(head, rule, now_ns)
         if rule.deletes and (closed_ns := await self._needs.closed_ns(head)) is not None:
             if rule.is_old(closed_ns, now_ns):
                 return _whole(head, f"closed for more than {rule.closed_days_max:g} days")
             if rule.closed_count_max is not None:
-                oldest = self._among_newest(_Closed(closed_ns, head.workflow_id), rule)
+                oldest = self._among_newest(_Closed(closed_ns, head.workflow_id, head), rule)
                 if oldest is not None:
-                    (head,) = await self._store.heads([oldest.workflow_id])
-                    return _whole(head, f"not among the last {rule.closed_count_max} closed")
+                    return _whole(oldest.head, f"not among the last {rule.closed_count_max} closed")
         return await self._cut(head) if rule.cuts else None
+
+    async def _judged_what_if(self, head: Head, rule: RetentionRule, now_ns: int) -> Removal | None:
+        """Let a branch go that is only played, by its age alone: it is not one of those that were closed."""
+        if rule.closed_days_max is None or (made_ns := await self._needs.made_ns(head)) is None:
+            return None
+        if not rule.is_old(made_ns, now_ns):
+            return None
+        return _whole(head, f"a what-if branch made more than {rule.closed_days_max:g} days ago")
 
     def _among_newest(self, closed: _Closed, rule: RetentionRule) -> _Closed | None:
         """Note a closed log, and tell which one is one too many."""
@@ -253,6 +230,8 @@ class Sweep:
     async def _carry_out(self, found: list[Removal]) -> None:
         for start in range(0, len(found), CUTS_MAX):
             step = found[start : start + CUTS_MAX]
+            # For each step anew: who has registered since this sweep began is waited for as well.
+            self._checkpoint = await self._needs.checkpoint()
             if self._dry:
                 for removal in step:
                     await self._do(removal)
@@ -282,17 +261,20 @@ class Sweep:
         (head,) = await self._store.heads([removal.workflow_id])
         if head.next_seq == head.first_kept_seq:
             return  # deleted meanwhile
+        if removal.doing == "delete" and head.next_seq != removal.first_kept_seq:
+            # Judged by an event that was the last one then: it may be open again.
+            self._note(_kept_because(head, "somebody has appended to it since it was looked at"))
+            return
         try:
             await self._remove(head, removal)
         except (AdmissionError, EventsNeededError, CodecError, CorruptStoreError) as error:
-            self._note(_kept(removal.workflow_id, head, error))
+            self._note(_kept_because(head, str(error)))
         else:
             self._note(removal)
 
     async def _remove(self, head: Head, removal: Removal) -> None:
         needs, seq = self._needs, removal.first_kept_seq
         if removal.doing == "delete":
-            seq = head.next_seq
             await needs.check_delete(head)
             await needs.check_parent(head)
             await needs.check_read(head, seq, self._checkpoint)
@@ -301,6 +283,8 @@ class Sweep:
             await needs.check_cut(head, seq)
             await needs.check_read(head, seq, self._checkpoint)
             unit = await needs.cut_unit(head, seq)
+            if self._dry:
+                await needs.check_shared(head, seq)
         if not self._dry:
             await commit(self._runtime, removal.workflow_id, unit)
 
@@ -329,7 +313,7 @@ class _HeadPages:
     async def __anext__(self) -> list[Head]:
         while self._prefixes:
             ids = await self._store.list_workflows(
-                prefix=self._prefixes[0], after=self._after, limit=PAGE_WORKFLOWS
+                prefix=self._prefixes[0], after=self._after, hidden=True, limit=PAGE_WORKFLOWS
             )
             if ids:
                 self._after = ids[-1]
@@ -343,8 +327,8 @@ def _whole(head: Head, reason: str) -> Removal:
     return Removal(head.workflow_id, "delete", head.next_seq, head.next_seq - head.first_kept_seq, reason)
 
 
-def _kept(workflow_id: WorkflowId, head: Head, error: TreadleError) -> Removal:
-    return Removal(workflow_id, "keep", head.first_kept_seq, 0, str(error))
+def _kept_because(head: Head, reason: str) -> Removal:
+    return Removal(head.workflow_id, "keep", head.first_kept_seq, 0, reason)
 
 
 async def compact(sweep: Sweep, progress: Callable[[int], object] = lambda _: None) -> int:
@@ -360,10 +344,9 @@ async def compact(sweep: Sweep, progress: Callable[[int], object] = lambda _: No
     Raises:
         StoreError: the store failed; what was done is done.
     """
-    steps, after, pace = 0, 0, Pace()
+    steps, after = 0, 0
     while True:
-        then = await sweep._store.compact(after, events_max=pace.begin())
-        pace.end()
+        then = await sweep._store.compact(after)
         steps += 1
         await sweep.rest()
         if then is None:

@@ -11,7 +11,7 @@ import apsw
 from treadle.stores.contract import Damage
 from treadle.stores.sqlite.faults import READ_ERRORS
 from treadle.stores.sqlite.schema import SCHEMA
-from treadle.stores.sqlite.sums import checksum, epoch_sum
+from treadle.stores.sqlite.sums import checksum, epoch_sum, fits_beginning, fits_name
 
 _PROBLEMS_MAX: Final = 100
 """Of each kind; a file with more of them is not repaired line by line."""
@@ -89,7 +89,6 @@ SELECT 'mailbox', (SELECT max(arrival) FROM mailbox),
 """
 _SUMMED: Final = (
     ("head facts", _FACTS),
-    ("beginning", _BEGINNINGS),
     ("shared range", _RANGES),
     ("message", _MESSAGES),
     ("record", _RECORDS),
@@ -183,6 +182,18 @@ def _check_sums(connection: apsw.Connection) -> Iterator[Damage]:
                 )
 
 
+def _check_beginnings(connection: apsw.Connection) -> Iterator[Damage]:
+    for name, seq, stored, *fields in connection.execute(_BEGINNINGS):
+        if not fits_beginning(stored, *fields):
+            yield Damage(
+                f"the checksum of the beginning ({fields[0]}, {fields[1]}) is not that of what was written",
+                name,
+                seq,
+            )
+        elif isinstance(name, str) and not fits_name(stored, name):
+            yield Damage("the workflow's id is not the one that was written", name, seq)
+
+
 def _check_settings(connection: apsw.Connection) -> Iterator[Damage]:
     rows: Any = connection.execute(_SETTINGS).fetchall()
     settings = dict[Any, Any](rows)
@@ -218,6 +229,7 @@ _CHECKS: Final = (
     _check_heads,
     _check_keys,
     _check_sums,
+    _check_beginnings,
     _check_settings,
     _check_sequences,
 )

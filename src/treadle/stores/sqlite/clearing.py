@@ -12,7 +12,8 @@ from treadle.errors import StoreUnavailableError
 from treadle.stores.sqlite.files import WAL_SUFFIX, is_held, sync_fully
 from treadle.stores.sqlite.poison import marker_path, remove_marker, sync_directory
 
-_DRAFT_SUFFIX: Final = "-wal-renewed"
+RENEWED_SUFFIX: Final = "-wal-renewed"
+"""Of the log that is to replace a poisoned store's: left over when its making was killed."""
 
 
 def clear_poison(path: str | os.PathLike[str]) -> bool:
@@ -50,7 +51,7 @@ def _renew_wal(path: str) -> None:
     content = log.read_bytes() if log.exists() else b""
     if not content:
         return
-    draft = path + _DRAFT_SUFFIX
+    draft = path + RENEWED_SUFFIX
     with open(draft, "wb") as file:
         file.write(content)
         file.flush()

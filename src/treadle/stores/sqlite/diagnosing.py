@@ -21,6 +21,7 @@ from treadle.errors import StoreError
 from treadle.stores.contract import Damage
 from treadle.stores.sqlite import files, schema
 from treadle.stores.sqlite.checking import check_structure
+from treadle.stores.sqlite.clearing import RENEWED_SUFFIX
 from treadle.stores.sqlite.faults import RESTORE
 from treadle.stores.sqlite.inspecting import FileFacts, inspect_file, looking
 from treadle.stores.sqlite.poison import marker_path, read_marker
@@ -220,13 +221,17 @@ def _locks(path: str) -> Iterator[Diagnosis]:
 
 def _drafts(path: str) -> Iterator[Diagnosis]:
     folder, name = os.path.split(path)
-    drafts = sorted(found for found in os.listdir(folder) if found.startswith(f"{name}.new-"))
+    drafts = sorted(
+        found
+        for found in os.listdir(folder)
+        if found.startswith(f"{name}.new-") or found == name + RENEWED_SUFFIX
+    )
     if drafts:
         yield Diagnosis(
             "left-over drafts",
             "notice",
             ", ".join(drafts),
-            "a backup, an export or the making of the store was killed; nobody reads them",
+            "a backup, an export, a new store or log verify --clear was killed; nobody reads them",
             "remove them, unless one is being made right now",
         )
         return

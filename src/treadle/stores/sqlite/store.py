@@ -29,6 +29,7 @@ from treadle.stores.contract import (
     StoreStatistics,
     Unit,
 )
+from treadle.stores.lifetimes import Graft
 from treadle.stores.sqlite import checking, copying, files, reading
 from treadle.stores.sqlite.faults import READ_ERRORS, translated
 from treadle.stores.sqlite.gate import Gate
@@ -74,7 +75,7 @@ class SqliteStore(Store):
 
     # -- writing --
 
-    async def append(self, units: Sequence[Unit | Batch]) -> list[Outcome]:
+    async def append(self, units: Sequence[Unit | Batch | Graft]) -> list[Outcome]:
         """Write units; see `Store.append`."""
         return await self._write(Writer.append, units)
 
@@ -329,12 +330,12 @@ class SqliteStore(Store):
     async def reclaim(self, *, events_max: int = RECLAIM_EVENTS) -> int:
         """Remove what no log shows any more; see `Store.reclaim`."""
         asking.check_page(events_max)
-        return await self._write(Writer.reclaim, events_max)
+        return await self._write(Writer.reclaim, events_max, self._kernel.wall_time_ns)
 
     async def compact(self, after_position: int = 0, *, events_max: int = RECLAIM_EVENTS) -> int | None:
         """Write events anew; see `Store.compact`."""
         asking.check_page(events_max, after_position)
-        return await self._write(Writer.compact, after_position, events_max)
+        return await self._write(Writer.compact, after_position, events_max, self._kernel.wall_time_ns)
 
     async def vacuum(self) -> None:
         """Write the whole file anew without any slack; every other process has to wait, or keeps it waiting.

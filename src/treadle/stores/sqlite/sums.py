@@ -1,4 +1,4 @@
-"""Checksums of the rows that no digest chain covers: records, messages, head facts, the epoch."""
+"""Checksums of the rows that no digest chain covers: records, messages, head facts, beginnings, the epoch."""
 
 from __future__ import annotations
 
@@ -31,6 +31,48 @@ def checksum(*fields: str | bytes | int | None) -> bytes:
         summed.update(b"%c%d:" % (letter, len(content)))
         summed.update(content)
     return summed.digest()
+
+
+def beginning_sum(name: str, *fields: str | bytes | int | None) -> bytes:
+    """Sum a row of `beginnings` up, and beside it the name of its log.
+
+    The digests of a log that begins in the middle do not begin with its name, so nothing else would tell
+    which of the name's two copies, in the table and in its index, a flipped bit has changed.
+
+    Args:
+        name: the log's id.
+        *fields: the row's values.
+
+    Returns:
+        The row's checksum, and the name's.
+    """
+    return checksum(*fields) + checksum(name)
+
+
+def fits_beginning(stored: object, *fields: str | bytes | int | None) -> bool:
+    """Hold a row of `beginnings` against its sum, whatever its log's name is.
+
+    Args:
+        stored: the sum.
+        *fields: the row's values.
+
+    Returns:
+        Whether the values are those that were written.
+    """
+    return type(stored) is bytes and stored[:CHECKSUM_SIZE_BYTES] == checksum(*fields)
+
+
+def fits_name(stored: bytes, name: str) -> bool:
+    """Hold a log's name against the sum of its row in `beginnings`.
+
+    Args:
+        stored: the sum.
+        name: the name.
+
+    Returns:
+        Whether the name is the one that was written; also when an earlier treadle has left it out of the sum.
+    """
+    return stored[CHECKSUM_SIZE_BYTES:] in {b"", checksum(name)}
 
 
 def epoch_sum(epoch: int) -> int:

@@ -18,10 +18,11 @@ from typing import Any, Final
 
 import apsw
 
+from treadle.errors import UsageError
 from treadle.events import WorkflowEvent, WorkflowId
-from treadle.stores.contract import WRITTEN, Batch, Head, HeadFacts, Outcome, Unit, Written
-from treadle.stores.judging import check_unit, judge_unit
-from treadle.stores.lifetimes import Cut
+from treadle.stores.contract import WRITTEN, Batch, Head, HeadFacts, Outcome, Refused, Unit, Written
+from treadle.stores.judging import check_graft, check_unit, finished, judge_unit
+from treadle.stores.lifetimes import Cut, Graft
 from treadle.stores.sqlite import extents, lifetimes, reading
 from treadle.stores.sqlite.poison import POSITION_MAX
 from treadle.stores.sqlite.sums import checksum
@@ -63,6 +64,7 @@ ON CONFLICT (workflow_id, message_id) DO NOTHING
 _TAKE_MESSAGE: Final = """
 UPDATE mailbox SET taken = 1, payload = x'' WHERE workflow_id = ? AND message_id = ?
 """
+_DIGEST: Final = "SELECT digest FROM events WHERE workflow = ? AND seq = ?"
 _MESSAGE_WAITS: Final = "SELECT 1 FROM mailbox WHERE workflow_id = ? AND message_id = ? AND taken = 0"
 
 
@@ -116,10 +118,10 @@ class Transaction:
         self._heads: dict[WorkflowId, Head] = {}
         self._tokens: dict[WorkflowId, Token] = {}
         self._exact: dict[WorkflowId, Token] = {}
-        self._units: Sequence[Unit | Batch] = ()
+        self._units: Sequence[Unit | Batch | Graft] = ()
         self.position_written: int | None = None
 
-    def write(self, units: Sequence[Unit | Batch]) -> list[Outcome]:
+    def write(self, units: Sequence[Unit | Batch | Graft]) -> list[Outcome]:
         """Decide every unit, in order, and write those that are taken.
 
         Args:
@@ -136,14 +138,14 @@ class Transaction:
         outcomes: list[Outcome] = [WRITTEN] * len(units)
         taken = self._take_plain_ones(units)
         for place, unit in enumerate(units[taken:], taken):
-            if not self._take_plain(unit):
+            if isinstance(unit, Graft) or not self._take_plain(unit):
                 outcomes[place] = self._decide(unit)
         self._flush()
         return outcomes
 
     # -- the fast way --
 
-    def _take_plain_ones(self, units: Sequence[Unit | Batch]) -> int:
+    def _take_plain_ones(self, units: Sequence[Unit | Batch | Graft]) -> int:
         """Take plain appends of one event each until something else comes; tell how many.
 
         One loop without a call for each row: a group under load is made of nothing else.
@@ -291,11 +293,19 @@ class Transaction:
 
     # -- the careful way --
 
-    def _decide(self, unit: Unit | Batch) -> Outcome:
-        check_unit(unit)
+    def _decide(self, given: Unit | Batch | Graft) -> Outcome:
+        if isinstance(given, Graft):
+            check_graft(given)
+        else:
+            check_unit(given)
         if not self._careful:
             self._careful = True
             self._look_up()
+        self._exact = {}
+        try:
+            unit = finished(given, self)
+        except UsageError as error:
+            return Refused(error)
         self._exact = {
             batch.workflow_id: batch.token
             for batch in unit.batches
@@ -336,6 +346,9 @@ class Transaction:
             if not (isinstance(batch.token, Token) and batch.token.generation is self._generation)
         }
         for unit in self._units:
+            if isinstance(unit, Graft):
+                wanted.update((unit.parent, unit.workflow_id))
+                continue
             wanted.update(guard.workflow_id for guard in unit.guards)
             wanted.update(branch.parent for branch in unit.branches)
             wanted.update(cut.workflow_id for cut in unit.cuts)
@@ -352,14 +365,13 @@ class Transaction:
             first, before = begun.first_seq, begun.digest_before
             key = self._key_for(begun.workflow_id)
             extent = extents.Extent(key, first, before, 0, hidden=False, ranges=())
-            lifetimes.begin(self._connection, extent)
+            lifetimes.begin(self._connection, begun.workflow_id, extent)
             self._move(Head(begun.workflow_id, first, before, first, before))
         for branch in unit.branches:
             parent = self.head(branch.parent)
-            self._flush()
-            key = self._key_for(branch.workflow_id)
-            extent = lifetimes.branch_extent(self._connection, branch, key, parent)
-            lifetimes.begin(self._connection, extent)
+            key, parent_key = self._key_for(branch.workflow_id), self._key_for(branch.parent)
+            extent = lifetimes.branch_extent(self._connection, branch, key, parent, parent_key)
+            lifetimes.begin(self._connection, branch.workflow_id, extent)
             first, before = parent.first_kept_seq, parent.digest_before
             self._move(
                 Head(branch.workflow_id, branch.at + 1, branch.digest, first, before, shared_seq=branch.at)
@@ -463,8 +475,17 @@ class Transaction:
 
     def digest_at(self, workflow_id: WorkflowId, seq: int) -> bytes | None:
         """Tell an event's digest; see `View.digest_at`."""
+        head = self.head(workflow_id)
+        if not head.first_kept_seq <= seq < head.next_seq:
+            return None
+        if seq == head.next_seq - 1:
+            return head.digest
         self._flush()
-        return reading.digest_at(self._connection, workflow_id, seq)
+        key = None if head.shared_seq else self._tokens[workflow_id].key
+        if key is None:
+            return reading.digest_at(self._connection, workflow_id, seq)
+        digest: bytes | None = self._execute(_DIGEST, (key, seq)).get
+        return digest
 
     def sharers(self, workflow_id: WorkflowId, below_seq: int, limit: int) -> Sequence[WorkflowId]:
         """Name branches; see `View.sharers`."""

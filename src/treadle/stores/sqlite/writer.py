@@ -22,7 +22,8 @@ from treadle.errors import (
 )
 from treadle.stores.contract import Batch, Outcome, Unit
 from treadle.stores.judging import check_values
-from treadle.stores.sqlite import lifetimes, reading
+from treadle.stores.lifetimes import Graft
+from treadle.stores.sqlite import reading, reclaiming
 from treadle.stores.sqlite.faults import READ_ERRORS, is_full, is_poison, translated
 from treadle.stores.sqlite.files import Guard
 from treadle.stores.sqlite.poison import Health
@@ -69,7 +70,7 @@ class Writer:
 
     # -- writing --
 
-    def append(self, units: Sequence[Unit | Batch]) -> list[Outcome]:
+    def append(self, units: Sequence[Unit | Batch | Graft]) -> list[Outcome]:
         """Write a group; see `Store.append`.
 
         Args:
@@ -97,11 +98,12 @@ class Writer:
                 raise translated(error, self._where) from error
             raise
 
-    def reclaim(self, events_max: int) -> int:
+    def reclaim(self, events_max: int, now_ns: Callable[[], int]) -> int:
         """Remove events that no log shows any more; see `Store.reclaim`.
 
         Args:
             events_max: the most to remove.
+            now_ns: the clock.
 
         Returns:
             How many were removed.
@@ -109,14 +111,15 @@ class Writer:
         Raises:
             StoreError: as `append`.
         """
-        return self._transact(lambda _: lifetimes.reclaim(self.connection, events_max))
+        return self._transact(lambda _: reclaiming.reclaim(self.connection, events_max, now_ns))
 
-    def compact(self, after_position: int, events_max: int) -> int | None:
+    def compact(self, after_position: int, events_max: int, now_ns: Callable[[], int]) -> int | None:
         """Write events anew; see `Store.compact`.
 
         Args:
             after_position: continue after this position.
             events_max: the most to write.
+            now_ns: the clock.
 
         Returns:
             The position to continue after, or None at the end.
@@ -124,7 +127,8 @@ class Writer:
         Raises:
             StoreError: as `append`.
         """
-        return self._transact(lambda _: lifetimes.compact(self.connection, after_position, events_max))
+        connection = self.connection
+        return self._transact(lambda _: reclaiming.compact(connection, after_position, events_max, now_ns))
 
     def vacuum(self) -> None:
         """Write the whole file anew, and give back what is left over.

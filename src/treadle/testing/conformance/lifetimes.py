@@ -11,7 +11,19 @@ from treadle.errors import (
 )
 from treadle.events import EventKind, WorkflowEvent, WorkflowId, workflow_id
 from treadle.log import root_digest
-from treadle.stores import Begun, Branch, Cut, HeadFacts, Store, Unit
+from treadle.stores import (
+    Batch,
+    Begun,
+    Branch,
+    Cut,
+    Graft,
+    HeadFacts,
+    Refused,
+    Seam,
+    Store,
+    Unit,
+    Written,
+)
 from treadle.testing.batches import LogWriter, chained
 from treadle.testing.expecting import (
     expect,
@@ -70,6 +82,58 @@ async def branch_reads_as_one_log(factory: StoreFactory) -> None:
         expect(times, [e.timestamp for e in await store.between(_B, -(2**62), None)], "by time")
         expect(3, head.shared_seq, "the last shared seq")
         expect(root_digest(_P), head.digest_before, "the digest before the first event")
+
+
+async def graft_is_finished_in_its_turn(factory: StoreFactory) -> None:
+    """It sees what the units before it have written, and what comes of it is decided as any other unit."""
+    async with factory.open() as store:
+        parent = await _filled(store)
+        seen: list[Seam] = []
+        await write(store, Unit((parent.batch(b"6"),)), _graft(_B, _P, 6, seen), _graft(_C, _P, 2, seen))
+        expect(parent.digest, seen[0].digest, "the digest of an event of the same call")
+        expect([b"1", b"2", b"3", b"4", b"5", b"6", b"grafted"], await payloads_of(store, _B), "the branch")
+        expect([b"1", b"2", b"grafted"], await payloads_of(store, _C), "one further down")
+        rows = await store.audit(_C, 1)
+        expect(chained(_C, rows[0].digest, await store.read(_C, 3)).digests[0], rows[1].digest, "its digest")
+        await write(store, _graft(_D, _C, 2, seen))
+        expect((rows[0].digest, None, 2), tuple(seen[-1]), "the seam of a branch of a branch")
+
+
+async def graft_is_told_what_is_not_there(factory: StoreFactory) -> None:
+    """No event, an id in use, facts, a unit that is none: one graft is refused, those beside it are not."""
+    async with factory.open() as store:
+        parent = await _filled(store)
+        seen: list[Seam] = []
+        units = [_graft(_B, _P, 6, seen), _graft(_C, _P, 5, seen), _graft(_C, _P, 4, seen)]
+        gap, taken, again = await store.append(units)
+        expect(None, seen[0].digest, "the digest of an event that is not there")
+        expect_refused(gap, SequenceGapError)
+        expect(True, isinstance(taken, Written), "whether the one between was written")
+        expect_refused(again, ConflictError)
+        await write(store, Unit((parent.batch(b"6", facts=HeadFacts(1, 1, None, "n")),)))
+        before = await store.position()
+        no_unit, no_change = Unit((Batch(_D, bytes(16), (), ()),)), Unit()
+        wrong, nothing = await store.append(
+            [_graft(_D, _P, 3, seen, no_unit), _graft(_D, _P, 3, seen, no_change)]
+        )
+        expect(True, isinstance(wrong, Refused), "whether a unit that is none was refused")
+        expect(True, isinstance(nothing, Written), "whether an empty one was taken")
+        expect(HeadFacts(1, 1, None, "n"), seen[-1].facts, "the facts of the parent")
+        expect(before, await store.position(), "the position")
+        expect(1, (await store.heads([_D]))[0].next_seq, "the next seq of what has not begun")
+        await expect_raises(UsageError, store.append([_graft(_D, _P, 0, seen)]), "a graft at seq 0")
+
+
+def _graft(to: WorkflowId, parent: WorkflowId, at: int, seen: list[Seam], makes: Unit | None = None) -> Graft:
+    event = WorkflowEvent(at + 1, at, EventKind.BRANCHED, b"grafted")
+
+    def finish(seam: Seam) -> Unit:
+        seen.append(seam)
+        digest = seam.digest or bytes(16)
+        branch = Unit((chained(to, digest, [event]),), branches=(Branch(to, parent, at, digest),))
+        return branch if makes is None else makes
+
+    return Graft(to, parent, at, finish)
 
 
 async def branch_knows_shared_keys_whoever_asks(factory: StoreFactory) -> None:
@@ -157,13 +221,16 @@ async def branch_sent_again_is_recognised(factory: StoreFactory) -> None:
 
 
 async def branch_where_there_is_nothing_is_refused(factory: StoreFactory) -> None:
-    """Past the end, of a log without events, on another history, below what is kept: nothing is written."""
+    """Past the end, of a log without events, on another history, below what is kept or needed."""
     async with factory.open() as store:
         await _filled(store)
         await write(store, await _cut_unit(store, _P, 3))
         for at, kind in ((6, SequenceGapError), (2, EventsPrunedError)):
             unit = await _branch_unit(store, _B, _P, at)
             expect_refused((await store.append([unit]))[0], kind)
+        unit = await _branch_unit(store, _B, _P, 4)
+        needy = unit._replace(branches=(unit.branches[0]._replace(needs_seq=2),))
+        expect_refused((await store.append([needy]))[0], EventsPrunedError)
         expect_refused((await store.append([await _branch_unit(store, _B, _C, 1)]))[0], SequenceGapError)
         event = WorkflowEvent(5, 0, EventKind.BRANCHED, b"")
         other = Unit((chained(_B, bytes(16), [event]),), branches=(Branch(_B, _P, 4, bytes(16)),))
@@ -304,6 +371,10 @@ async def hidden_log_is_seen_by_who_asks(factory: StoreFactory) -> None:
         expect((1, 2), (await store.count_workflows(), await store.count_workflows(hidden=True)), "counts")
         expect((5, 6), (len(await store.feed()), len(await store.feed(hidden=True))), "the feed")
         expect(4, len(await store.read(_B)), "the events read by id")
+        await write(store, await _cut_unit(store, _B))
+        (head,) = await store.heads([_B])
+        await write(store, Unit((LogWriter(_B, head.next_seq, head.digest).batch(b"5"),)))
+        expect([_B, _P], await store.list_workflows(), "the list, once it was deleted and goes on")
 
 
 async def guard_of_the_position_holds_while_nobody_writes(factory: StoreFactory) -> None:

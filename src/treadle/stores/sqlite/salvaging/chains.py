@@ -23,7 +23,7 @@ from treadle.errors import InvalidValueError
 from treadle.events import KIND_BY_NUMBER, SEQ_MAX, EventKind, workflow_id
 from treadle.log import DIGEST_SIZE_BYTES, decode_branched, next_digest, root_digest
 from treadle.stores.sqlite.salvaging.staging import fetched
-from treadle.stores.sqlite.sums import checksum
+from treadle.stores.sqlite.sums import checksum, fits_beginning, fits_name
 
 LOST_GAP_MAX: Final = 100_000
 """A seq that lies further behind the last one is taken for a damaged number, not for so many lost events."""
@@ -65,6 +65,7 @@ class Beginning:
     shared_seq: int
     hidden: bool
     ranges: tuple[tuple[int, int, int], ...]
+    stored_sum: bytes
 
 
 @attrs.define(slots=True)
@@ -153,6 +154,8 @@ def _decided_name(log: Log, names: list[str]) -> str | None:
     if first is not None and first.first == 1 and len(names) > 1:
         proved = [name for name in names if root_digest(workflow_id(name)) == first.digest_before]
         return proved[0] if proved else None
+    if log.beginning is not None:
+        names = [name for name in names if fits_name(log.beginning.stored_sum, name)]
     # Two that differ and nothing to tell which is right: a log under a name that was never given is worse.
     return names[0] if len(names) == 1 else None
 
@@ -160,8 +163,8 @@ def _decided_name(log: Log, names: list[str]) -> str | None:
 def _beginning(connection: apsw.Connection, key: int) -> Beginning | None:
     for row in fetched(connection, _BEGINNINGS, (key,)):
         _, first, before, shared, hidden, _, stored = row
-        if stored == checksum(key, first, before, shared, hidden):
-            return Beginning(first, before, shared, bool(hidden), _ranges(connection, key))
+        if fits_beginning(stored, key, first, before, shared, hidden):
+            return Beginning(first, before, shared, bool(hidden), _ranges(connection, key), stored)
     return None
 
 

@@ -2,7 +2,7 @@
 
 A log without gaps can hold one stretch. What a branch shares is counted as its own, as far as it is sound
 without a gap up to where the branch begins. Of a deleted log only what its branches share is kept, and its
-place.
+place; also when the log has gone on behind that.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ class Plan:
         placed: the logs of the new file.
         keys: into which log each stretch goes, by the stretch's number.
         ends: the last seq of a stretch that goes, where that is not its last.
+        lenders: logs of which branches share events that lie before where the log begins now.
     """
 
     def __init__(self, logs: dict[int, Log], digest_at: Callable[[int, int], bytes | None]) -> None:
@@ -65,6 +66,7 @@ class Plan:
         self._next_key = max(logs, default=0) + 1
         self._shared: dict[int, tuple[int, bytes]] = {}
         self._used: set[int] = set()
+        self.lenders = {key for log in logs.values() for key in self._lends_to(log)}
         mains = {key: self._main(log) for key, log in logs.items()}
         for key, log in logs.items():
             self._assign(log, mains[key])
@@ -73,10 +75,16 @@ class Plan:
         for log in logs.values():
             self._rescue(log)
 
+    def _lends_to(self, branch: Log) -> Iterator[int]:
+        for from_seq, _, source in () if branch.beginning is None else branch.beginning.ranges:
+            there = self._logs.get(source)
+            if there is not None and from_seq < _first_kept(there):
+                yield source
+
     # -- which stretch keeps the id --
 
     def _main(self, log: Log) -> Stretch | None:
-        first = 1 if log.beginning is None else log.beginning.first_kept_seq
+        first = _first_kept(log)
         stretches = [stretch for stretch in log.stretches if stretch.last >= first]
         if not stretches or log.is_deleted:
             return None
@@ -116,9 +124,10 @@ class Plan:
     # -- where each goes --
 
     def _assign(self, log: Log, main: Stretch | None) -> None:
-        first = 1 if log.beginning is None else log.beginning.first_kept_seq
+        first = _first_kept(log)
         for stretch in log.stretches:
-            if log.is_deleted or stretch is main:
+            is_lent = log.key in self.lenders and stretch.last < first
+            if log.is_deleted or stretch is main or is_lent:
                 self.keys[stretch.number] = log.key
             elif stretch.last >= first:
                 self.keys[stretch.number] = self._next_key
@@ -126,7 +135,8 @@ class Plan:
 
     def _place(self, log: Log, main: Stretch | None) -> None:
         name = log.name if log.name is not None else self._free_name(f"lost-name-{log.key}")
-        if log.is_deleted and log.beginning is not None:
+        is_lender = log.key in self.lenders
+        if log.beginning is not None and (log.is_deleted or (is_lender and main is None)):
             extent = Extent(
                 log.key,
                 log.beginning.first_kept_seq,
@@ -139,12 +149,13 @@ class Plan:
             return
         for stretch in log.stretches:
             key = self.keys.get(stretch.number)
-            if key is None:
+            if key is None or stretch.last < _first_kept(log):
                 continue
             is_main = stretch is main
             told = name if is_main else self._free_name(_suffixed(name, f"@{stretch.first}"))
             begun = self._extent(log, stretch, key, told)
-            self.placed.append(Placed(key, told, log, stretch, begun, is_main=is_main))
+            reclaimed = not (is_main and is_lender)
+            self.placed.append(Placed(key, told, log, stretch, begun, reclaimed=reclaimed, is_main=is_main))
 
     def _extent(self, log: Log, stretch: Stretch, key: int, name: str) -> Extent | None:
         hidden = log.beginning is not None and log.beginning.hidden
@@ -177,9 +188,11 @@ class Plan:
             return
         for from_seq, to_seq, source in log.beginning.ranges:
             there = self._logs.get(source)
-            if there is None or not there.is_deleted:
+            if there is None or source not in self.lenders:
                 continue
             for stretch in there.stretches:
+                if not there.is_deleted and stretch.last >= _first_kept(there):
+                    continue
                 first, last = max(stretch.first, from_seq), min(stretch.last, to_seq)
                 if first <= last and stretch.number not in self._used:
                     self._used.add(stretch.number)
@@ -206,6 +219,10 @@ class Plan:
             name = _suffixed(wanted, f"+{number}")
         self._names.add(name)
         return name
+
+
+def _first_kept(log: Log) -> int:
+    return 1 if log.beginning is None else log.beginning.first_kept_seq
 
 
 def _suffixed(name: str, suffix: str) -> str:

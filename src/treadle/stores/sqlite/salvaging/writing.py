@@ -46,7 +46,7 @@ WHERE e.key IS NOT NULL AND e.seq BETWEEN g.first_seq AND g.last_seq
 AND (SELECT key FROM main.events WHERE position = k.position) IS NULL
 """
 _UNSHARED: Final = """
-DELETE FROM events WHERE workflow = ? AND NOT EXISTS (
+DELETE FROM events WHERE workflow = ? AND seq < ? AND NOT EXISTS (
     SELECT 1 FROM ranges WHERE source = events.workflow AND events.seq BETWEEN from_seq AND to_seq
 )
 """
@@ -126,12 +126,12 @@ class Writer:
         for placed in plan.placed:
             self._new.execute("INSERT INTO workflows VALUES (?, ?)", (placed.key, placed.name))
             if placed.extent is not None:
-                lifetimes.begin(self._new, placed.extent, reclaimed=placed.reclaimed)
+                lifetimes.begin(self._new, placed.name, placed.extent, reclaimed=placed.reclaimed)
         self._new.execute(_EVENTS)
         self.counts.keys_lost = int(self._new.execute(_KEYS_LOST).get)
         for placed in plan.placed:
-            if placed.stretch is None:
-                self._new.execute(_UNSHARED, (placed.key,))
+            if placed.extent is not None and not placed.reclaimed:
+                self._new.execute(_UNSHARED, (placed.key, placed.extent.first_kept_seq))
         self.counts.events = int(self._new.execute("SELECT count(*) FROM events").get)
         self._messages()
         self._records()
@@ -224,7 +224,7 @@ def _goes(plan: Plan) -> Iterator[tuple[int, int, int, int]]:
     firsts = {
         placed.key: placed.extent.first_kept_seq
         for placed in plan.placed
-        if placed.extent is not None and placed.stretch is not None
+        if placed.extent is not None and placed.reclaimed
     }
     for stretch, key in plan.keys.items():
         yield stretch, key, firsts.get(key, 0), plan.ends.get(stretch, SEQ_MAX)
