@@ -27,7 +27,7 @@ VERSION: Final = 1
 """Of its fold: raised when the same events teach something else."""
 
 _encode: Final = msgspec.json.Encoder(order="deterministic").encode
-_decode: Final = msgspec.json.Decoder(Experience).decode
+_decode: Final = msgspec.json.Decoder(Experience | None).decode
 
 
 def key_of(activity: str, key: str) -> str:
