@@ -381,6 +381,7 @@ async def test_statistics_are_frozen_and_right(opened, store):
         "committing": True,
         "closing": False,
         "projections": None,
+        "retries": None,
         "retention": attrs.asdict(RetentionStatistics()),
         "runner": attrs.asdict(RunnerStatistics("none")),
     }

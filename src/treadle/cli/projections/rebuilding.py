@@ -19,6 +19,7 @@ from treadle.payloads import CodecChain
 from treadle.projections import Projections, Rebuilt
 from treadle.runtime import open_runtime
 
+USAGE: Final = "Usage: treadle projection rebuild NAME [MODULE] [OPTIONS]"
 EXAMPLES: Final = """Examples:
 
   treadle projection rebuild totals shop.views

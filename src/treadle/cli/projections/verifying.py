@@ -22,6 +22,7 @@ from treadle.cli.stores import reading_store
 from treadle.payloads import CodecChain
 from treadle.projections import Projections, Verdict
 
+USAGE: Final = "Usage: treadle projection verify NAME [MODULE] [OPTIONS]"
 EXAMPLES: Final = """Examples:
 
   treadle projection verify totals shop.views
