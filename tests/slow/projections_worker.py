@@ -21,11 +21,24 @@ async def main(path, appends):
     kept = views()
     async with open_runtime(path, projections=kept) as runtime:
         print("up", flush=True)  # noqa: T201  # the parent waits for it
+        await trio.to_thread.run_sync(sys.stdin.readline)
+        seen = {name: [] for name in kept.names}
         async with trio.open_nursery() as nursery:
-            for number in range(WORKFLOWS):
-                nursery.start_soon(write, runtime.workflow(f"w{number}"), appends)
-        statuses = {one.name: one.status for one in kept.statistics()}
-        print(json.dumps(statuses), flush=True)  # noqa: T201
+            nursery.start_soon(look, kept, seen)
+            async with trio.open_nursery() as writers:
+                for number in range(WORKFLOWS):
+                    writers.start_soon(write, runtime.workflow(f"w{number}"), appends)
+            nursery.cancel_scope.cancel()
+        print(json.dumps(seen), flush=True)  # noqa: T201
+
+
+async def look(kept, seen):
+    """Note each status when it is another one than before."""
+    while True:
+        for one in kept.statistics():
+            if seen[one.name][-1:] != [one.status]:
+                seen[one.name].append(one.status)
+        await trio.sleep(0.01)
 
 
 async def write(handle, appends):
