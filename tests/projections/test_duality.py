@@ -233,7 +233,7 @@ async def test_behind_the_horizon_a_rebuild_begins_at_the_baseline_and_says_so(s
         (verdict,) = await views.verify("each")
         assert verdict.same
         assert verdict.from_position > rebuilt.from_position
-        assert await store.records(f"treadle:projection:each:baseline:{rebuilt.from_position}") == []
+        assert await store.records(f"treadle:projection:each:baseline@{rebuilt.from_position}") == []
 
 
 async def test_behind_the_horizon_a_difference_is_found_from_the_baseline_on(store, autojump_clock):

@@ -5,11 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from treadle.errors import RecordChangedError
-from treadle.log import PROJECTIONS
+from treadle.projections.claiming import RECORDS_MAX, Claim
 from treadle.projections.folding import PLAIN
 from treadle.projections.kept import Checkpoint, Host, KeyedState, Shelf, baseline_space_of, space_of
-from treadle.projections.removing import RECORDS_MAX, clear, commit_all
-from treadle.stores import Record, Unit
+from treadle.stores import Record
 
 
 def is_wanted(checkpoint: Checkpoint, horizon: int) -> bool:
@@ -44,32 +43,31 @@ async def take_baseline(
         The checkpoint as it is now, and its record.
 
     Raises:
-        RecordChangedError: somebody has written meanwhile; what is kept is theirs.
+        RecordChangedError: somebody has written meanwhile, or rebuilds it; what is kept is theirs.
         TreadleError: it could not be written.
     """
     space = baseline_space_of(name, checkpoint.position)
-    await clear(host, shelf, space)
-    await _copy(host, shelf, name, checkpoint, space)
+    claim = await Claim.take(host, shelf, name, space)
+    await _copy(claim, shelf, name, checkpoint, space)
     then = msgspec.structs.replace(checkpoint, baseline=checkpoint.position)
-    record = Record(PROJECTIONS, name.encode(), msgspec.json.encode(then))
-    (error,) = await host.commit([Unit(records=(record,), expected=(record._replace(value=value),))])
-    if error is not None:
-        if isinstance(error, RecordChangedError):
-            await clear(host, shelf, space)
-        raise error
-    if checkpoint.baseline:
-        await clear(host, shelf, baseline_space_of(name, checkpoint.baseline))
-    assert record.value is not None  # noqa: S101  # just made
-    return then, record.value
+    taken = msgspec.json.encode(then)
+    left = [baseline_space_of(name, checkpoint.baseline)] if checkpoint.baseline else []
+    try:
+        await claim.finish(taken, value, left)
+    except RecordChangedError:
+        if await claim.is_held():
+            await claim.give_up()
+        raise
+    return then, taken
 
 
-async def _copy(host: Host, shelf: Shelf, name: str, checkpoint: Checkpoint, space: str) -> None:
+async def _copy(claim: Claim, shelf: Shelf, name: str, checkpoint: Checkpoint, space: str) -> None:
     if not checkpoint.keyed:
         kept = msgspec.json.encode(KeyedState(checkpoint.position, "", checkpoint.state))
-        await commit_all(host, [Record(space, PLAIN.encode(), kept)])
+        await claim.write([Record(space, PLAIN.encode(), kept)])
         return
     after: bytes | None = None
     from_space = space_of(name, checkpoint.generation)
     while page := await shelf.store.records(from_space, after=after, limit=RECORDS_MAX):
-        await commit_all(host, [record._replace(namespace=space) for record in page])
+        await claim.write([record._replace(namespace=space) for record in page])
         after = page[-1].key

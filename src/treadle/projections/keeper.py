@@ -27,7 +27,15 @@ from treadle.errors import (
 )
 from treadle.log import PROJECTIONS
 from treadle.projections.folding import FoldError, Folding, without_baselines
-from treadle.projections.kept import Checkpoint, Failure, Host, Shelf, decode_checkpoint, space_of
+from treadle.projections.kept import (
+    GENERATION_MAX,
+    Checkpoint,
+    Failure,
+    Host,
+    Shelf,
+    decode_checkpoint,
+    space_of,
+)
 from treadle.projections.projection import Projection
 from treadle.stores import PAGE_EVENTS, FeedEvent, Record, Unit
 
@@ -83,6 +91,7 @@ class Keeper:
         afresh: everything has to be read again before it goes on.
         look_again_at: when one that stands by looks again.
         newest_then: the store's newest position when it last did.
+        generation: of the states of one of which nothing is kept.
     """
 
     projection: Projection[Any]
@@ -96,6 +105,7 @@ class Keeper:
     afresh: bool = False
     look_again_at: float = 0.0
     newest_then: int = 0
+    generation: int = 1
     folding: Folding[Any] | None = None
     checkpoint: Checkpoint | None = None
     stored: bytes | None = None
@@ -131,6 +141,9 @@ class Keeper:
             for key, kept in loaded.kept.items():
                 folding.states[key] = shelf.read(self.projection, kept.state)
             self.checkpoint, self.stored = loaded.checkpoint, loaded.value
+        elif await shelf.store.records(space_of(self.name, self.generation), limit=1):
+            # Of one that was being deleted when its process ended: nobody may find them under the new states.
+            self.generation = 1 + int(host.kernel.random() * GENERATION_MAX)
         self.writer = f"{int(host.kernel.random() * 2**48):012x}"
         self.folding, self.position = folding, self.checkpoint.position if self.checkpoint else 0
         self.unwritten, self.unwritten_since = 0, None
@@ -245,7 +258,7 @@ class Keeper:
         """
         folding, projection = self.folding, self.projection
         assert folding is not None  # noqa: S101  # asked of one that has states
-        generation = self.checkpoint.generation if self.checkpoint else 1
+        generation = self.checkpoint.generation if self.checkpoint else self.generation
         keyed = projection.key is not None
         checkpoint = Checkpoint(
             position=self.position,

@@ -3,7 +3,8 @@
     namespace                                    key      value
     treadle:projection                           name     `Checkpoint`: position, version, and a plain state
     treadle:projection:NAME:GENERATION           key      `KeyedState`, one for each key of a keyed projection
-    treadle:projection:NAME:baseline:POSITION    key      `KeyedState`s as they were at that position
+    treadle:projection:NAME:baseline@POSITION    key      `KeyedState`s as they were at that position
+    treadle:projection-claim                     name     who writes beside these; see `claiming`
     treadle:retention                            horizon  up to where events may have been removed
 
 A checkpoint and the states it is of change in one unit, guarded by the checkpoint as its writer last knew it:
@@ -37,6 +38,8 @@ S = TypeVar("S")
 
 READS_MAX: Final = 20
 """How often the states of a projection are read anew because somebody wrote them meanwhile."""
+GENERATION_MAX: Final = 2**31
+"""Where the number of a generation is drawn from when the one before cannot be read."""
 
 
 class Host(Protocol):
@@ -159,9 +162,10 @@ def baseline_space_of(name: str, position: int) -> str:
         position: the baseline's.
 
     Returns:
-        The namespace.
+        The namespace. It never ends as one of states does, whatever either projection is called: a name may
+        hold colons.
     """
-    return f"{PROJECTIONS}:{name}:baseline:{position}"
+    return f"{PROJECTIONS}:{name}:baseline@{position}"
 
 
 def decode_checkpoint(name: str, value: bytes) -> Checkpoint:

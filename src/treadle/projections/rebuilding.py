@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 import attrs
 
 from treadle.errors import InvalidValueError, RecordChangedError, TreadleError
-from treadle.log import PROJECTIONS
+from treadle.projections.claiming import Claim, spaces_of
 from treadle.projections.folding import FoldError, Folding, without_baselines
 from treadle.projections.kept import (
+    GENERATION_MAX,
     Checkpoint,
     Host,
     KeyedState,
@@ -20,15 +22,12 @@ from treadle.projections.kept import (
     space_of,
 )
 from treadle.projections.projection import Projection
-from treadle.projections.removing import clear, commit_all
-from treadle.stores import PAGE_EVENTS, FeedEvent, Record, Unit
+from treadle.stores import PAGE_EVENTS, FeedEvent
 
 Progress = Callable[[int, int], object]
 """Told after each page: the position reached, and the one that is aimed at."""
 TRIES_MAX: Final = 5
 """How often a rebuild begins anew because retention has removed events meanwhile, or somebody else wrote."""
-GENERATION_MAX: Final = 2**31
-"""Where the number of a generation is drawn from when the one before cannot be read."""
 
 
 @attrs.frozen(slots=True)
@@ -155,7 +154,7 @@ async def rebuild(
         StoreError: the store failed.
     """
     for _ in range(TRIES_MAX):
-        old = await _read_old(shelf, projection)
+        old = _decoded(projection.name, await shelf.find(projection.name))
         horizon = await shelf.horizon()
         beginning = await begin(shelf, projection, old, horizon)
         if beginning is None:
@@ -179,10 +178,9 @@ async def rebuild(
     )
 
 
-async def _read_old(shelf: Shelf, projection: Projection[Any]) -> Checkpoint | None:
-    value = await shelf.find(projection.name)
+def _decoded(name: str, value: bytes | None) -> Checkpoint | None:
     try:
-        return None if value is None else decode_checkpoint(projection.name, value)
+        return None if value is None else decode_checkpoint(name, value)
     except InvalidValueError:
         return None  # it is about to be replaced
 
@@ -193,10 +191,8 @@ async def _put(host: Host, shelf: Shelf, beginning: Beginning, position: int, ol
     keyed = folding.projection.key is not None
     generation = old.generation + 1 if old else 1 + int(host.kernel.random() * GENERATION_MAX)
     space = space_of(name, generation)
-    await clear(host, shelf, space)
-    if keyed:
-        touched: dict[str, FeedEvent | KeyedState] = {**beginning.kept, **folding.touched}
-        await commit_all(host, shelf.state_records(folding, space, touched))
+    touched: dict[str, FeedEvent | KeyedState] = {**beginning.kept, **folding.touched}
+    states = shelf.state_records(folding, space, touched) if keyed else []
     checkpoint = Checkpoint(
         position=position,
         version=folding.projection.version,
@@ -207,28 +203,34 @@ async def _put(host: Host, shelf: Shelf, beginning: Beginning, position: int, ol
         written_ns=host.kernel.wall_time_ns(),
         baseline=beginning.position,
     )
-    record = Record(PROJECTIONS, name.encode(), shelf.with_state(folding, checkpoint)[1])
+    value = shelf.with_state(folding, checkpoint)[1]
+    try:
+        claim = await Claim.take(host, shelf, name, space)
+        await claim.write(states)
+    except RecordChangedError:
+        return False
+    return await _name(claim, value, checkpoint, old)
+
+
+async def _name(claim: Claim, value: bytes, checkpoint: Checkpoint, old: Checkpoint | None) -> bool:
+    """Let the checkpoint name the new states; whoever keeps the old ones up goes on writing meanwhile."""
+    name = claim.name
     for _ in range(TRIES_MAX):
-        # Whoever keeps it up goes on writing meanwhile; only another rebuild is in the way.
-        value = await shelf.find(name)
-        there = await _read_old(shelf, folding.projection)
+        found = await claim.shelf.find(name)
+        there = _decoded(name, found)
         if old is not None and (there is None or there.generation != old.generation):
             break
-        (error,) = await host.commit([Unit(records=(record,), expected=(record._replace(value=value),))])
-        if error is None:
-            await _clear_old(host, shelf, name, there, beginning.position)
+        left = set() if there is None else {*spaces_of(name, there)} - {*spaces_of(name, checkpoint)}
+        try:
+            await claim.finish(value, found, left)
+        except RecordChangedError:
+            if not await claim.is_held():
+                return False
+        else:
             return True
-        if not isinstance(error, RecordChangedError):
-            raise error
-    await clear(host, shelf, space)
+    with suppress(RecordChangedError):
+        await claim.give_up()
     return False
-
-
-async def _clear_old(host: Host, shelf: Shelf, name: str, old: Checkpoint | None, baseline: int) -> None:
-    if old is not None:
-        await clear(host, shelf, space_of(name, old.generation))
-        if old.baseline not in {0, baseline}:
-            await clear(host, shelf, baseline_space_of(name, old.baseline))
 
 
 def fold_error(projection: Projection[Any], error: FoldError) -> TreadleError:
