@@ -3,6 +3,7 @@
 # ruff: noqa: ARG001  # the virtual clock is asked for, not used
 
 import json
+from base64 import b64decode, b64encode
 
 import pytest
 import trio
@@ -18,9 +19,16 @@ from projection_samples import (
 )
 
 from treadle import Fold, RetentionPolicy, RetentionRule, open_runtime
-from treadle.errors import EventsNeededError, InvalidValueError, ProjectionVersionError, UsageError
+from treadle.errors import (
+    CodecError,
+    EventsNeededError,
+    InvalidValueError,
+    ProjectionVersionError,
+    UsageError,
+)
 from treadle.kernel import InlineKernel
 from treadle.log import HORIZON_KEY, HORIZON_SPACE, PROJECTIONS
+from treadle.payloads import CodecChain, Encryption, KeyRing
 from treadle.projections import Projection, Projections
 from treadle.projections.kept import Shelf
 from treadle.projections.removing import remove
@@ -120,6 +128,51 @@ async def test_a_fold_that_now_raises_is_named_with_its_event(store, autojump_cl
     (difference,) = verdict.differences
     assert (difference.position, difference.workflow_id, difference.seq) == (1, "a", 1)
     assert "the rebuild's fold raises there: ValueError" in difference.why
+
+
+async def test_a_key_whose_fold_now_raises_is_named(store, autojump_clock):
+    await written(store, count_each())
+
+    def apply(state, event):
+        return state + 1 if event.position < 5 else state + "1"
+
+    changed = Projection("each", lambda: 0, apply, key=lambda event: event.workflow_id)
+    (verdict,) = await Projections(changed).verify(store=store)
+
+    assert [(one.key, one.position, one.seq) for one in verdict.differences] == [("b", 5, 2)]
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x00", b"{}", b"[1]", b'{"position":1'])
+async def test_a_kept_state_that_cannot_be_read_is_named(store, autojump_clock, damage):
+    """The others are held against the log all the same."""
+    await written(store, count_each())
+    await set_record(store, "treadle:projection:each:1", b"b", damage)
+    await tamper(store, b"a", state={"json": 7})
+
+    (verdict,) = await Projections(count_each()).verify(store=store)
+
+    assert verdict.keys == 3
+    found = [(one.key, one.position, one.kept, one.rebuilt) for one in verdict.differences]
+    assert found == [("b", 5, None, "2"), ("a", 6, "7", "3")]
+    assert "cannot be read" in verdict.differences[0].why
+
+
+async def test_a_damaged_state_is_told_from_codecs_that_are_missing(store, autojump_clock):
+    """When one does not come back it is damaged; when none does, the codecs are not the writer's."""
+    codecs, others = (CodecChain([Encryption(KeyRing({name: bytes(32)}, name))]) for name in ("one", "two"))
+    async with kept_up(store, Projections(count_each()), *LOGS, codecs=codecs):
+        pass
+    space = "treadle:projection:each:1"
+    kept = json.loads(await store.record(space, b"b"))
+    coded = b64encode(b64decode(kept["state"]["coded"])[:-1]).decode()
+    await set_record(store, space, b"b", json.dumps({**kept, "state": {"coded": coded}}).encode())
+
+    (verdict,) = await Projections(count_each()).verify(store=store, codecs=codecs)
+    assert [(one.key, one.position) for one in verdict.differences] == [("b", 5)]
+
+    for given in (None, others):
+        with pytest.raises(CodecError):
+            await Projections(count_each()).verify(store=store, codecs=given)
 
 
 async def test_a_plain_state_that_is_wrong_is_named(store, autojump_clock):

@@ -46,6 +46,7 @@ def test_a_projection_that_could_not_be_kept_is_refused_when_it_is_made(wrong, w
         ((Projection(**SOUND),), {"every_seconds": 0}, "positive number of seconds"),
         ((Projection(**SOUND),), {"every_seconds": float("nan")}, "positive number of seconds"),
         ((Projection(**SOUND),), {"standby_seconds": "1"}, "positive number of seconds"),
+        ((Projection(**SOUND),), {"every_seconds": 10**400}, "positive number of seconds"),
     ],
 )
 def test_a_set_that_could_not_be_kept_up_is_refused_when_it_is_made(projections, options, words):

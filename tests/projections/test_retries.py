@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from treadle.engine.failures import Failure
-from treadle.engine.learning import Experience, Trial
+from treadle.engine.learning import Experience, Trial, trial_in
 from treadle.engine.records import ActivityAttemptFailed, ActivityCompleted, encode_record
-from treadle.events import RECORD_KEY_SIZE_BYTES_MAX
+from treadle.events import RECORD_KEY_SIZE_BYTES_MAX, EventKind, WorkflowEvent
 from treadle.projections import retries
 from treadle.projections.folding import Folding
 from treadle.projections.retries import key_of
@@ -50,6 +53,26 @@ def test_somebody_elses_events_teach_nothing_and_harm_nobody(feed):
     folding.fold(feed)
 
     assert {} == folding.states
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"half_life_ns": 0},
+        {"half_life_ns": 10**30},
+        {"delay_ns": -1},
+        {"delay_ns": 10**30},
+        {"failed": -1},
+        {"failed": 3},
+    ],
+)
+def test_what_no_engine_can_have_written_teaches_nothing(wrong):
+    trial = {"activity": "a", "key": "", "half_life_ns": 1} | wrong
+    event = WorkflowEvent(
+        1, 0, EventKind.ACTIVITY_COMPLETED, json.dumps({"trial": trial}, separators=(",", ":")).encode()
+    )
+
+    assert trial_in(event) is None
 
 
 def test_the_state_of_a_key_names_its_activity_and_key():

@@ -6,7 +6,6 @@ written about the next attempt can be computed again.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any, Final, TypeAlias
 
@@ -40,7 +39,7 @@ def nanoseconds(seconds: float, what: str, *, zero: bool = False) -> int:
     Raises:
         InvalidValueError: no number, not finite, too small or too large.
     """
-    if type(seconds) not in {int, float} or not math.isfinite(seconds) or not 0 <= seconds <= SECONDS_MAX:
+    if type(seconds) not in {int, float} or not 0 <= seconds <= SECONDS_MAX:
         raise InvalidValueError(
             f"{what} is a number of seconds from 0 to {SECONDS_MAX:,} (ten years), got {seconds!r}"
         )

@@ -23,11 +23,13 @@ class FoldError(Exception):
 
     Attributes:
         event: the event it was given.
+        key: whose state it was to change; None for a projection without keys, and when `key` itself raised.
     """
 
-    def __init__(self, event: FeedEvent) -> None:
+    def __init__(self, event: FeedEvent, key: str | None = None) -> None:
         super().__init__(event)
         self.event = event
+        self.key = key
 
 
 @attrs.define(slots=True, eq=False)
@@ -87,6 +89,7 @@ class Folding(Generic[S]):
         apply, initial = self.projection.apply, self.projection.initial
         states, touched = self.states, self.touched
         for event in events:
+            key = None
             try:
                 key = key_of(event)
                 if key is None:
@@ -97,7 +100,7 @@ class Folding(Generic[S]):
                 else:
                     states[key] = apply(states[key], event)
             except Exception as error:
-                raise FoldError(event) from error
+                raise FoldError(event, key if isinstance(key, str) else None) from error
             touched[key] = event
 
     def settle(self) -> None:

@@ -268,11 +268,14 @@ class Shelf:
             after = page[-1].key
         return names
 
-    async def load(self, projection: Projection[S]) -> Loaded | None:
+    async def load(
+        self, projection: Projection[S], *, damaged: dict[str, str] | None = None
+    ) -> Loaded | None:
         """Read a projection's checkpoint and states, as of one commit.
 
         Args:
             projection: the fold.
+            damaged: where to note, by key, why a state cannot be read; None refuses them all for one.
 
         Returns:
             What is kept, or None when nothing is.
@@ -286,7 +289,7 @@ class Shelf:
             if value is None:
                 return None
             checkpoint = decode_checkpoint(projection.name, value)
-            kept = await self._states(projection, checkpoint)
+            kept = await self._states(projection, checkpoint, damaged)
             if not checkpoint.keyed or value == await self.find(projection.name):
                 return Loaded(checkpoint, value, kept)
         raise InvalidValueError(
@@ -294,17 +297,24 @@ class Shelf:
             " try again, or stop the process that keeps it up"
         )
 
-    async def _states(self, projection: Projection[S], checkpoint: Checkpoint) -> dict[str, KeyedState]:
+    async def _states(
+        self, projection: Projection[S], checkpoint: Checkpoint, damaged: dict[str, str] | None
+    ) -> dict[str, KeyedState]:
         if not checkpoint.keyed:
             return {PLAIN: KeyedState(checkpoint.position, "", checkpoint.state)}
-        return await self.states(projection.name, space_of(projection.name, checkpoint.generation))
+        if damaged is not None:
+            damaged.clear()
+        return await self.states(projection.name, space_of(projection.name, checkpoint.generation), damaged)
 
-    async def states(self, name: str, space: str) -> dict[str, KeyedState]:
+    async def states(
+        self, name: str, space: str, damaged: dict[str, str] | None = None
+    ) -> dict[str, KeyedState]:
         """Read all states of a namespace.
 
         Args:
             name: the projection.
             space: the namespace.
+            damaged: as in `load`.
 
         Returns:
             The states by key.
@@ -317,7 +327,12 @@ class Shelf:
         while page := await self.store.records(space, after=after, limit=PAGE_WORKFLOWS):
             for record in page:
                 key = record.key.decode(errors="replace")
-                kept[key] = decode_keyed(name, key, record.value or b"")
+                try:
+                    kept[key] = decode_keyed(name, key, record.value or b"")
+                except InvalidValueError as error:
+                    if damaged is None:
+                        raise
+                    damaged[key] = str(error.__cause__)
             after = page[-1].key
         return kept
 
@@ -365,7 +380,14 @@ class Shelf:
                     f"the state of projection {name!r} was written through codecs; give codecs= as its"
                     " writer did"
                 )
-            form = msgspec.json.decode(self.codecs.decode(form.coded, CodecContext(name, 0)), type=Form)
+            decoded = self.codecs.decode(form.coded, CodecContext(name, 0))
+            try:
+                form = msgspec.json.decode(decoded, type=Form)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise CodecError(
+                    f"the state of projection {name!r} is none any more once its codecs are taken off:"
+                    f" {error}; give codecs= as its writer did"
+                ) from error
         return bytes(form.json) if form.data is None else form.data
 
     # -- making --

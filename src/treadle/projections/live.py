@@ -25,6 +25,8 @@ EVERY_SECONDS: Final = 1.0
 """After what time they are written by default: so much is folded again after a kill."""
 STANDBY_SECONDS: Final = 10.0
 """How long a projection that another process keeps up must not have moved before this one takes it over."""
+SECONDS_MAX: Final = 86_400 * 365
+"""A year: of a set that is never written by time, so much is folded again after a kill."""
 EVENTS_MAX: Final = 1_000_000
 """The most events between two writes: all of them are folded again after a kill."""
 
@@ -404,5 +406,7 @@ def _check_set(projections: Sequence[object]) -> None:
 
 
 def _check_seconds(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-        raise InvalidValueError(f"{name} is a positive number of seconds, got {value!r:.60}")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= SECONDS_MAX:
+        raise InvalidValueError(
+            f"{name} is a positive number of seconds, at most {SECONDS_MAX:,}, got {value!r:.60}"
+        )

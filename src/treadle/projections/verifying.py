@@ -18,7 +18,7 @@ from treadle.errors import CodecError, InvalidValueError, TreadleError
 from treadle.log import write_state
 from treadle.projections.folding import PLAIN, FoldError, without_baselines
 from treadle.projections.keeper import check_fits
-from treadle.projections.kept import KeyedState, Loaded, Shelf
+from treadle.projections.kept import Loaded, Shelf
 from treadle.projections.projection import Projection
 from treadle.projections.rebuilding import TRIES_MAX, Beginning, Progress, begin, refold
 from treadle.stores import PAGE_EVENTS, FeedEvent
@@ -101,7 +101,8 @@ async def verify(shelf: Shelf, projection: Projection[Any], progress: Progress |
         StoreError: the store could not be read.
     """
     for _ in range(TRIES_MAX):
-        loaded = await shelf.load(projection)
+        damaged: dict[str, str] = {}
+        loaded = await shelf.load(projection, damaged=damaged)
         if loaded is None:
             raise InvalidValueError(
                 f"nothing is kept of projection {projection.name!r}: let a runtime keep it up first, with"
@@ -112,7 +113,7 @@ async def verify(shelf: Shelf, projection: Projection[Any], progress: Progress |
         beginning = await begin(shelf, projection, loaded.checkpoint, horizon)
         if beginning is None or beginning.position > loaded.checkpoint.position:
             raise _unverifiable(projection, loaded, horizon)
-        verdict = await _Duality(shelf, projection, loaded, beginning).verdict(progress)
+        verdict = await _Duality(shelf, projection, loaded, beginning, damaged).verdict(progress)
         if await shelf.horizon() <= max(horizon, beginning.position):
             return verdict
     raise InvalidValueError(
@@ -125,12 +126,18 @@ class _Duality:
     """The two sides of one projection."""
 
     def __init__(
-        self, shelf: Shelf, projection: Projection[Any], loaded: Loaded, beginning: Beginning
+        self,
+        shelf: Shelf,
+        projection: Projection[Any],
+        loaded: Loaded,
+        beginning: Beginning,
+        damaged: dict[str, str],
     ) -> None:
         self._shelf = shelf
         self._projection = projection
         self._loaded = loaded
         self._beginning = beginning
+        self._forms, self.damaged = _forms_of(shelf, projection, loaded, damaged)
         self._until = loaded.checkpoint.position
         self._keyed = projection.key is not None
 
@@ -142,9 +149,9 @@ class _Duality:
         except FoldError as error:
             return self._verdict(start, error.event.position, 1, [self._raised(error)])
         rebuilt = self._rebuilt()
-        kept = self._loaded.kept
+        keys = self._forms.keys() | self.damaged.keys() | rebuilt.keys()
         differing = [
-            key for key in sorted(kept.keys() | rebuilt) if not self._same(kept.get(key), rebuilt.get(key))
+            key for key in sorted(keys) if key not in rebuilt or self._forms.get(key) != rebuilt[key]
         ]
         found: list[Difference] = []
         if differing:
@@ -154,7 +161,7 @@ class _Duality:
     def _verdict(self, start: int, events: int, differing: int, found: list[Difference]) -> Verdict:
         found.sort(key=lambda difference: (difference.position, difference.key or ""))
         name, version = self._projection.name, self._projection.version
-        keys = len(self._loaded.kept)
+        keys = len(self._forms) + len(self.damaged)
         return Verdict(name, version, self._until, start, events, keys, differing, tuple(found))
 
     # -- comparing --
@@ -167,11 +174,6 @@ class _Duality:
             return write_state(self._projection, state, self._shelf.converter)
         except (InvalidValueError, CodecError) as error:
             return error
-
-    def _same(self, kept: KeyedState | None, rebuilt: bytes | TreadleError | None) -> bool:
-        if kept is None or not isinstance(rebuilt, bytes):
-            return False
-        return self._shelf.plain(self._projection.name, kept.state) == rebuilt
 
     # -- finding where --
 
@@ -199,7 +201,7 @@ class _Duality:
     def _raised(self, error: FoldError) -> Difference:
         event, cause = error.event, error.__cause__
         why = f"the rebuild's fold raises there: {type(cause).__name__}: {cause}"
-        return Difference(None, event.position, event.workflow_id, event.event.seq, why, None, None)
+        return Difference(error.key, event.position, event.workflow_id, event.event.seq, why, None, None)
 
     def kept_form(self, key: str) -> bytes | None:
         """Give the form of the state that is kept of a key.
@@ -210,8 +212,7 @@ class _Duality:
         Returns:
             The form; None when none is kept.
         """
-        kept = self._loaded.kept.get(key)
-        return None if kept is None else self._shelf.plain(self._projection.name, kept.state)
+        return self._forms.get(key)
 
 
 class _Trace:
@@ -261,6 +262,9 @@ class _Trace:
         return Difference(key, *at, why, _shown(self._kept), _shown(rebuilt))
 
     def _parting(self, rebuilt: bytes | TreadleError | None) -> tuple[FeedEvent | None, str]:
+        if self._key in self._duality.damaged:
+            why = self._duality.damaged[self._key]
+            return self._last, f"what is kept of this key cannot be read: {why}; this is the key's last event"
         if isinstance(rebuilt, TreadleError):
             return self._last, f"the rebuilt state cannot be kept: {rebuilt}"
         if self._kept is None:
@@ -270,6 +274,21 @@ class _Trace:
         if self._matched and self._next is not None:
             return self._next, "the kept state is that before this event, which it does not hold"
         return self._last, "the kept state is none that the log gives at any event; this is the key's last"
+
+
+def _forms_of(
+    shelf: Shelf, projection: Projection[Any], loaded: Loaded, damaged: dict[str, str]
+) -> tuple[dict[str, bytes], dict[str, str]]:
+    """Take codecs off. One state that does not come back is damaged; when none does, the codecs are wrong."""
+    forms, errors = {}, {}
+    for key, kept in loaded.kept.items():
+        try:
+            forms[key] = shelf.plain(projection.name, kept.state)
+        except CodecError as error:
+            errors[key] = error
+    if errors and not forms:
+        raise next(iter(errors.values()))
+    return forms, {**damaged, **{key: str(error) for key, error in errors.items()}}
 
 
 def _shown(form: bytes | TreadleError | None) -> str | None:

@@ -7,9 +7,9 @@ from typing import Final
 
 import msgspec
 
-from treadle.engine.learning.arms import Trial
+from treadle.engine.learning.arms import FAILED_MAX, Trial
 from treadle.engine.learning.experience import Experience, learn
-from treadle.events import EventKind, WorkflowEvent
+from treadle.events import TIMESTAMP_MAX, EventKind, WorkflowEvent
 
 SUCCESS_BY_KIND: Final = {
     EventKind.ACTIVITY_COMPLETED: True,
@@ -45,7 +45,16 @@ def trial_in(event: WorkflowEvent) -> Trial | None:
         trial = _read(event.payload).trial
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    return trial if trial is not None and trial.half_life_ns > 0 else None
+    return trial if trial is not None and _is_possible(trial) else None
+
+
+def _is_possible(trial: Trial) -> bool:
+    """Tell whether an engine may have written it."""
+    return (
+        0 < trial.half_life_ns <= TIMESTAMP_MAX
+        and 0 <= trial.delay_ns <= TIMESTAMP_MAX
+        and 0 <= trial.failed <= FAILED_MAX
+    )
 
 
 class Experiences:

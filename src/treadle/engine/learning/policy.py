@@ -81,10 +81,10 @@ class AdaptivePolicy:
     def __attrs_post_init__(self) -> None:
         found = tuple(nanoseconds(arm, "each of AdaptiveRetry.arms", zero=True) for arm in self.arms)
         _check_several("arms", found, self.arms, DELAYS_MAX)
-        _check_several("routes", self.routes, self.routes, ROUTES_MAX)
         if self.routes != ONE_ROUTE:
             for route in self.routes:
                 _check_name(route, "each of AdaptiveRetry.routes")
+        _check_several("routes", self.routes, self.routes, ROUTES_MAX)
         if not callable(self.key) and self.key != "":
             _check_name(self.key, "AdaptiveRetry.key, when it is no function,")
         prior = self.prior_attempts

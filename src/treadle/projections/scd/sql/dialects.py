@@ -20,9 +20,9 @@ Dialect: TypeAlias = Literal["sqlite", "duckdb", "postgres"]
 class Rules:
     """How a database writes what the others write otherwise.
 
-    Attributes: bytes_of: a text so that it is equal to, and sorted among, others by its UTF-8 bytes, whatever
-        its column's
-            collation: Python compares code points, which is the same order.
+    Attributes:
+        bytes_of: a text so that it is equal to, and sorted among, others by its UTF-8 bytes, whatever its
+            column's collation: Python compares code points, which is the same order.
         differs: two expressions compared, with NULL as a value like any other.
     """
 
