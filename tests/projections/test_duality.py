@@ -401,3 +401,23 @@ async def test_a_baseline_of_another_version_is_no_place_to_begin(store, autojum
         (verdict,) = await newer.verify()
     assert verdict.same
     assert verdict.from_position >= rebuilt.incomplete_to
+
+
+async def test_one_that_has_stopped_gets_its_baseline_too(store, autojump_clock):
+    """Events it has read may be removed, and it must be vouched for and rebuilt all the same."""
+    bad = {b"bad"}
+    views = Projections(failing_at(bad), every_seconds=1)
+    async with kept_up(store, views, *LOGS) as runtime:
+        await append(runtime, "b", payload=b"bad")
+        await trio.sleep(5)
+        assert views.statistics()[0].status == "stopped"
+        await cut_logs(runtime, "a")
+        await trio.sleep(5)
+        (verdict,) = await views.verify()
+        assert verdict.same
+        assert verdict.from_position == 6
+        bad.clear()
+        rebuilt = await views.rebuild("failing")
+
+        assert rebuilt.from_position == 6
+        assert len(views.state("failing")) == 7

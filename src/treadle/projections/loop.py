@@ -252,7 +252,12 @@ class Loop:
             return
         for keeper in self._keepers:
             there, value = keeper.checkpoint, keeper.stored
-            if keeper.status != "following" or keeper.afresh or there is None or value is None:
+            if (
+                keeper.status not in {"following", "stopped"}
+                or keeper.afresh
+                or there is None
+                or value is None
+            ):
                 continue
             if not is_wanted(there, horizon):
                 continue
