@@ -30,7 +30,7 @@ from treadle.kernel import InlineKernel
 from treadle.log import HORIZON_KEY, HORIZON_SPACE, PROJECTIONS
 from treadle.payloads import CodecChain, Encryption, KeyRing
 from treadle.projections import Projection, Projections
-from treadle.projections.kept import Shelf
+from treadle.projections.kept import Shelf, command_to_rebuild
 from treadle.projections.removing import remove
 from treadle.runtime.retention import Sweep
 
@@ -401,6 +401,31 @@ async def test_a_baseline_of_another_version_is_no_place_to_begin(store, autojum
         (verdict,) = await newer.verify()
     assert verdict.same
     assert verdict.from_position >= rebuilt.incomplete_to
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"position": -1}, {"baseline": 7}, {"baseline": -1}, {"generation": 0}, {"position": "6"}]
+)
+async def test_a_checkpoint_that_cannot_be_one_is_told_with_the_command_that_mends_it(
+    store, autojump_clock, wrong
+):
+    await written(store, count_each())
+    kept = json.loads(await checkpoint_of(store, "each"))
+    await set_record(store, PROJECTIONS, b"each", json.dumps({**kept, **wrong}).encode())
+
+    with pytest.raises(InvalidValueError, match=r"cannot be read .*treadle projection rebuild each MODULE"):
+        await Projections(count_each()).verify(store=store)
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("my view", "treadle projection rebuild 'my view' MODULE"),
+        ("treadle:retries", "treadle projection rebuild treadle:retries"),
+    ],
+)
+def test_the_command_that_is_told_can_be_typed(name, command):
+    assert command == command_to_rebuild(name)
 
 
 async def test_one_that_has_stopped_gets_its_baseline_too(store, autojump_clock):

@@ -33,6 +33,7 @@ from treadle.projections.kept import (
     Failure,
     Host,
     Shelf,
+    command_to_rebuild,
     decode_checkpoint,
     space_of,
 )
@@ -450,7 +451,7 @@ def check_fits(projection: Projection[Any], checkpoint: Checkpoint, newest: int)
         ProjectionVersionError: another version of the fold has made it, or one with keys where this has none.
         ProjectionAheadError: it has read further than the store reaches.
     """
-    name, rebuild = projection.name, f"treadle projection rebuild {projection.name} MODULE"
+    name, rebuild = projection.name, command_to_rebuild(projection.name)
     if checkpoint.version != projection.version:
         raise ProjectionVersionError(
             f"projection {name!r} was kept by version {checkpoint.version} of its fold, and this is version"

@@ -19,6 +19,7 @@ the first event, a projection can be rebuilt and verified.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from shlex import quote
 from typing import Any, Final, Protocol, TypeVar
 
 import attrs
@@ -182,12 +183,27 @@ def decode_checkpoint(name: str, value: bytes) -> Checkpoint:
         InvalidValueError: it is none of ours.
     """
     try:
-        return msgspec.json.decode(value, type=Checkpoint)
+        checkpoint = msgspec.json.decode(value, type=Checkpoint)
+        if not 0 <= checkpoint.baseline <= checkpoint.position or checkpoint.generation < 1:
+            raise msgspec.DecodeError("its position, baseline or generation is none")  # noqa: TRY301
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidValueError(
-            f"what is kept of projection {name!r} cannot be read ({error}); begin it anew: treadle projection"
-            f" rebuild {name} MODULE"
+            f"what is kept of projection {name!r} cannot be read ({error}); begin it anew:"
+            f" {command_to_rebuild(name)}"
         ) from error
+    return checkpoint
+
+
+def command_to_rebuild(name: str) -> str:
+    """Word how a projection is rebuilt.
+
+    Args:
+        name: the projection.
+
+    Returns:
+        The command; treadle's own projections need no module.
+    """
+    return f"treadle projection rebuild {quote(name)}{'' if name.startswith('treadle:') else ' MODULE'}"
 
 
 def decode_keyed(name: str, key: str, value: bytes) -> KeyedState:
@@ -209,7 +225,7 @@ def decode_keyed(name: str, key: str, value: bytes) -> KeyedState:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidValueError(
             f"the kept state of projection {name!r}, key {key!r}, cannot be read ({error}); begin it anew:"
-            f" treadle projection rebuild {name} MODULE"
+            f" {command_to_rebuild(name)}"
         ) from error
 
 

@@ -111,7 +111,8 @@ class Column:
         if TYPES[self.type].accepts(value):
             return TYPES[self.type].keep(value)
         kind = type(value).__name__
-        another = f"declare another type with {{{self.name!r}: {kind}}}, or " if type(value) in TYPES else ""
+        is_another = type(value) in TYPES and type(value) is not self.type
+        another = f"declare another type with {{{self.name!r}: {kind}}}, or " if is_another else ""
         raise InvalidValueError(
             f"column {self.name!r} holds {TYPES[self.type].rule}, got {value!r:.60} ({kind});"
             f" {another}convert the value"
