@@ -388,3 +388,69 @@ async def test_one_that_stands_in_the_middle_of_a_page_takes_the_rest_of_it(stor
 
         assert views.state("first") == views.state("second")
         assert len(views.state("first")) == 6
+
+
+def raising_once(broken, function):
+    """A function of the user's that raises as soon as something is in `broken`."""
+
+    def raising(value):
+        if broken:
+            raise KeyError(*broken)
+        return function(value)
+
+    return raising
+
+
+@pytest.mark.parametrize("which", ["initial", "encode", "decode"])
+async def test_whatever_a_function_of_the_users_raises_stops_its_projection_alone(
+    store, autojump_clock, which, caplog
+):
+    """Also while a fold that has raised is folded again up to where it did."""
+    broken = []
+
+    def apply(state, event):
+        if event.event.payload == b"bad":
+            broken.append(which)
+            raise ValueError("the fold")
+        return state + 1
+
+    functions = {"encode": lambda state: b"%d" % state, "decode": int, "initial": lambda _: 0}
+    functions[which] = raising_once(broken, functions[which])
+    initial = functions.pop("initial")
+    fragile = Projection("fragile", lambda: initial(None), apply, **functions)
+    views = Projections(fragile, count_all())
+    async with opened(store, views) as runtime:
+        await append(runtime, "a", "b")
+        await views.caught_up()
+        await trio.sleep(5)
+        await append(runtime, "a", payload=b"bad")
+        await views.caught_up("count")
+        await append(runtime, "a")
+        await views.caught_up("count")
+
+        assert [one.status for one in views.statistics()] == ["stopped", "following"]
+        if which != "encode":  # what it has raised is told instead
+            assert views.statistics()[0].failed_position == 3
+            views.retry("fragile")
+            await views.caught_up("count")
+            await trio.sleep(5)
+            assert "KeyError" in views.statistics()[0].failure
+            with pytest.raises(InvalidValueError, match=r"projection 'fragile'.* KeyError"):
+                async with opened(store, Projections(fragile)):
+                    pass
+
+
+async def test_an_encode_that_raises_is_told_by_verify_and_rebuild(store, autojump_clock):
+    broken = []
+    encode = raising_once(broken, lambda state: b"%d" % state)
+    views = Projections(Projection("fragile", int, lambda state, _: state + 1, encode=encode, decode=int))
+    async with opened(store, views) as runtime:
+        await append(runtime, "a", "b")
+        await views.caught_up()
+        await trio.sleep(5)
+        broken.append("now")
+
+        (verdict,) = await views.verify()
+        assert "KeyError" in verdict.differences[0].why
+        with pytest.raises(InvalidValueError, match=r"projection 'fragile'.*KeyError"):
+            await views.rebuild("fragile")

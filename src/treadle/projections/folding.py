@@ -55,8 +55,19 @@ class Folding(Generic[S]):
 
         Returns:
             Its states there.
+
+        Raises:
+            InvalidValueError: its `initial` has raised.
         """
-        return cls(projection, {} if projection.key else {PLAIN: projection.initial()})
+        if projection.key is not None:
+            return cls(projection)
+        try:
+            return cls(projection, {PLAIN: projection.initial()})
+        except Exception as error:
+            raise InvalidValueError(
+                f"projection {projection.name!r} has no state to begin with: its initial has raised"
+                f" {type(error).__name__}: {error}; nothing was changed: mend it"
+            ) from error
 
     def fold(self, events: Sequence[FeedEvent]) -> None:
         """Fold events in.

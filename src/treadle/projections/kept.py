@@ -372,10 +372,18 @@ class Shelf:
             The state.
 
         Raises:
-            InvalidValueError: it does not fit the fold.
+            InvalidValueError: it does not fit the fold, or its `decode` has raised.
             CodecError: a codec or a key is missing.
         """
-        return read_state(projection, self.plain(projection.name, form), self.converter)
+        plain = self.plain(projection.name, form)
+        try:
+            return read_state(projection, plain, self.converter)
+        except Exception as error:  # the user's own decode may raise anything
+            raise InvalidValueError(
+                f"what is kept of projection {projection.name!r} is no state of this fold:"
+                f" {_words(error)}; give the decode and state= of its version, or begin it anew:"
+                f" {command_to_rebuild(projection.name)}"
+            ) from error
 
     def plain(self, name: str, form: Form) -> bytes:
         """Take a state's codecs off.
@@ -408,6 +416,26 @@ class Shelf:
 
     # -- making --
 
+    def write(self, projection: Projection[S], state: S) -> bytes:
+        """Put a state into JSON, or what the projection's own `encode` makes.
+
+        Args:
+            projection: the fold.
+            state: the state.
+
+        Returns:
+            Its form, without codecs.
+
+        Raises:
+            InvalidValueError: it has no form, its `encode` has raised, or another would come back.
+        """
+        try:
+            return write_state(projection, state, self.converter)
+        except InvalidValueError:
+            raise
+        except Exception as error:  # the user's own encode and decode may raise anything
+            raise InvalidValueError(f"a state has no form: {_words(error)}; mend its encode") from error
+
     def form(self, projection: Projection[S], state: S) -> Form:
         """Put a state into the form in which it is kept.
 
@@ -419,9 +447,9 @@ class Shelf:
             The form.
 
         Raises:
-            InvalidValueError: it has no JSON form, or would come back as something else.
+            InvalidValueError: it has no form, or would come back as something else.
         """
-        kept = write_state(projection, state, self.converter)
+        kept = self.write(projection, state)
         form = Form(data=kept) if projection.encode is not None else Form(json=Raw(kept))
         if not self.codecs:
             return form
@@ -474,6 +502,10 @@ class Shelf:
             value = msgspec.json.encode(checkpoint)
             check_size(value)
         return checkpoint, value
+
+
+def _words(error: Exception) -> str:
+    return str(error) if isinstance(error, TreadleError) else f"{type(error).__name__}: {error}"
 
 
 class _naming:  # noqa: N801  # read as a sentence where it is used

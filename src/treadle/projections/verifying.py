@@ -15,7 +15,6 @@ from typing import Any, Final
 import attrs
 
 from treadle.errors import CodecError, InvalidValueError, TreadleError
-from treadle.log import write_state
 from treadle.projections.folding import PLAIN, FoldError, without_baselines
 from treadle.projections.keeper import check_fits
 from treadle.projections.kept import Loaded, Shelf
@@ -171,7 +170,7 @@ class _Duality:
 
     def _form(self, state: Any) -> bytes | TreadleError:
         try:
-            return write_state(self._projection, state, self._shelf.converter)
+            return self._shelf.write(self._projection, state)
         except (InvalidValueError, CodecError) as error:
             return error
 
