@@ -104,6 +104,14 @@ def test_one_activity_alone(treadle, taught):
     ]
 
 
+def test_an_activity_of_which_nothing_was_learned_is_told_with_those_of_which_there_was(treadle, taught):
+    ran = treadle("retry", "report", "--activity", "pol")
+
+    assert 3 == ran.code
+    assert "did you mean 'poll'?" in ran.err
+    assert "'fetch'" in ran.err
+
+
 def test_a_picture_of_another_kind_is_refused(treadle, taught):
     assert 2 == treadle("retry", "report", "--picture", "p.gif").code
 

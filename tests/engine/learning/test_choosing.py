@@ -114,3 +114,16 @@ def test_asked_again_it_chooses_the_same():
 
     assert 1 == len(set(first))
     assert stream_of(b"s", 7, 2).random() != stream_of(b"s", 7, 3).random()
+
+
+@pytest.mark.parametrize("elapsed_ns", [-(10**18), 0, 10**18])
+@pytest.mark.parametrize("arms", [(1e-9,), (1e-9, 315_360_000), (0, 1e-9, 315_360_000)])
+def test_arms_as_far_apart_as_they_may_be_are_chosen_between(arms, elapsed_ns):
+    """Nanoseconds beside years: in floats a chance comes out as one, and nothing is left to fail."""
+    policy = AdaptivePolicy(arms=arms, prior_attempts=1)
+
+    chosen = choose(
+        policy, NOTHING_KNOWN, Standing("call", "", 0, elapsed_ns, {"": 1}), stream_of(b"s", 1, 2)
+    )
+
+    assert chosen.delay_ns in policy.delays_ns

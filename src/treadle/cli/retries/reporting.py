@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import time
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -15,7 +16,7 @@ from cyclopts import Parameter
 
 from treadle.cli.durable.connecting import CodecsOption
 from treadle.cli.durable.modules import load_codecs
-from treadle.cli.exits import FailedError
+from treadle.cli.exits import FailedError, NotFoundError
 from treadle.cli.notes import note, write_out
 from treadle.cli.options import DEFAULT_STORE, OutputFormat, OutputOption, StoreOption
 from treadle.cli.output import Column, Rows, printable
@@ -81,13 +82,17 @@ def report(
     Raises:
         InvalidValueError: the picture is to be neither a PNG nor an SVG.
         FailedError: the picture could not be drawn.
+        NotFoundError: of this activity nothing was learned, and of others there was.
         ProjectionVersionError: another version of treadle has learned this.
         StoreError: the store could not be opened or read.
     """
     if picture is not None:
         picture_kind(picture)
     found = trio.run(partial(_learned, store, load_codecs(codecs)))
-    arms = [arm for arm in told(found, time.time_ns()) if activity in {None, arm.activity}]
+    learned_of = told(found, time.time_ns())
+    arms = [arm for arm in learned_of if activity in {None, arm.activity}]
+    if learned_of and not arms:
+        raise _unknown(str(activity), {arm.activity for arm in learned_of})
     _show(arms, output)
     if picture is not None:
         try:
@@ -128,6 +133,15 @@ async def learned(store: Store, codecs: CodecChain) -> list[Experience]:
             position = page[-1].position
             progressed(position, newest)
     return [state for state in folding.states.values() if state is not None]
+
+
+def _unknown(activity: str, names: set[str]) -> NotFoundError:
+    near = difflib.get_close_matches(activity, sorted(names), n=3)
+    guess = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+    known = ", ".join(map(repr, sorted(names)))
+    return NotFoundError(
+        f"nothing was learned of activity {activity!r}; {guess}This store learned of: {known}"
+    )
 
 
 def _show(arms: Sequence[ArmReport], output: OutputFormat) -> None:

@@ -159,7 +159,8 @@ def prior_mean(policy: AdaptivePolicy, arm: Arm, elapsed_ns: int) -> float:
     grain_ns = policy.grain_ns
     if not arm.failed:
         return 0.5
-    return (arm.delay_ns + grain_ns) / (arm.delay_ns + max(elapsed_ns, 0) + 2 * grain_ns)
+    mean = (arm.delay_ns + grain_ns) / (arm.delay_ns + max(elapsed_ns, 0) + 2 * grain_ns)
+    return min(mean, 1 - CHANCE_MIN)  # of years beside nanoseconds a float makes 1: nothing would be drawn
 
 
 def _choices(arms: tuple[Arm, ...], standing: Standing) -> list[Choice]:
