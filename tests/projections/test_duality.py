@@ -28,7 +28,7 @@ from treadle.errors import (
 )
 from treadle.kernel import InlineKernel
 from treadle.log import HORIZON_KEY, HORIZON_SPACE, PROJECTIONS
-from treadle.payloads import CodecChain, Encryption, KeyRing
+from treadle.payloads import CodecChain, Encryption, JsonConverter, KeyRing
 from treadle.projections import Projection, Projections
 from treadle.projections.kept import Shelf, command_to_rebuild
 from treadle.projections.removing import remove
@@ -446,3 +446,21 @@ async def test_one_that_has_stopped_gets_its_baseline_too(store, autojump_clock)
 
         assert rebuilt.from_position == 6
         assert len(views.state("failing")) == 7
+
+
+async def test_one_that_begins_after_events_were_removed_says_what_it_is_made_of(
+    store, autojump_clock, caplog
+):
+    async with open_runtime(store, kernel=InlineKernel()) as runtime:
+        await append(runtime, *LOGS)
+        async with opened(store, Projections(count_all())):
+            pass
+        assert "removed" not in caplog.text
+        await remove(runtime.host(), Shelf(store, JsonConverter(), CodecChain()), "count")
+        await cut_logs(runtime, "a")
+    for _ in range(2):
+        async with opened(store, views := Projections(count_all())):
+            await views.caught_up()
+
+    (told,) = [one.getMessage() for one in caplog.records if "removed" in one.getMessage()]
+    assert told.startswith("projection 'count' begins now, and retention has removed events up to position 7")

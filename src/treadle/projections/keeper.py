@@ -142,14 +142,26 @@ class Keeper:
             for key, kept in loaded.kept.items():
                 folding.states[key] = shelf.read(self.projection, kept.state)
             self.checkpoint, self.stored = loaded.checkpoint, loaded.value
-        elif await shelf.store.records(space_of(self.name, self.generation), limit=1):
-            # Of one that was being deleted when its process ended: nobody may find them under the new states.
-            self.generation = 1 + int(host.kernel.random() * GENERATION_MAX)
+        else:
+            await self._begin_anew(host, shelf)
         self.writer = f"{int(host.kernel.random() * 2**48):012x}"
         self.folding, self.position = folding, self.checkpoint.position if self.checkpoint else 0
         self.unwritten, self.unwritten_since = 0, None
         self.failure = self.cause = None
         self.status, self.afresh = "following", False
+
+    async def _begin_anew(self, host: Host, shelf: Shelf) -> None:
+        if await shelf.store.records(space_of(self.name, self.generation), limit=1):
+            # Of one that was being deleted when its process ended: nobody may find them under the new states.
+            self.generation = 1 + int(host.kernel.random() * GENERATION_MAX)
+        horizon = await shelf.horizon()
+        if horizon:
+            _logger.warning(
+                "projection %r begins now, and retention has removed events up to position %d: its state is"
+                " made of those that are left",
+                self.name,
+                horizon,
+            )
 
     def forget(self, status: Status) -> None:
         """Keep nothing of it in memory.
