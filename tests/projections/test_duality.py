@@ -331,6 +331,45 @@ async def test_the_horizon_only_rises_and_rises_before_anything_is_removed(store
     assert 6 < first <= second
 
 
+async def test_codecs_are_given_as_to_a_runtime(store, autojump_clock):
+    codec = Encryption(KeyRing({"one": bytes(32)}, "one"))
+    async with kept_up(store, Projections(count_each()), *LOGS, codecs=[codec]):
+        pass
+
+    for codecs in ([codec], CodecChain([codec])):
+        assert (await Projections(count_each()).verify(store=store, codecs=codecs))[0].same
+        assert await Projections(count_each()).stored("each", "a", store=store, codecs=codecs) == 3
+
+
+async def test_a_plain_state_in_the_place_of_an_encrypted_one_is_found(store, autojump_clock):
+    """By whoever accepts nothing plain any more."""
+    strict = CodecChain([Encryption(KeyRing({"one": bytes(32)}, "one"))], accept_plain=False)
+    async with kept_up(store, Projections(count_each()), *LOGS, codecs=strict):
+        pass
+    await tamper(store, b"b", state={"json": 2})
+
+    (verdict,) = await Projections(count_each()).verify(store=store, codecs=strict)
+
+    assert [one.key for one in verdict.differences] == ["b"]
+    with pytest.raises(CodecError):
+        await Projections(count_each()).stored("each", "b", store=store, codecs=strict)
+
+
+async def test_what_is_no_open_store_and_no_host_is_refused(store, autojump_clock):
+    await written(store, count_each())
+    views = Projections(count_each())
+    for given in ("shop.db", 5):
+        with pytest.raises(InvalidValueError, match="store is an open one"):
+            await views.verify(store=given)
+        with pytest.raises(InvalidValueError, match="store is an open one"):
+            await views.stored("each", "a", store=given)
+    async with open_runtime(store, kernel=InlineKernel()) as runtime:
+        for given in (runtime, 5):
+            with pytest.raises(InvalidValueError, match=r"runtime\.host\(\)"):
+                await views.rebuild("each", host=given)
+    assert (await views.verify(store=store))[0].same
+
+
 async def test_questions_without_a_store_or_anything_kept_are_refused(store, autojump_clock):
     views = Projections(count_all())
     with pytest.raises(UsageError, match="say of which store"):

@@ -412,6 +412,9 @@ class Shelf:
                     f"the state of projection {name!r} is none any more once its codecs are taken off:"
                     f" {error}; give codecs= as its writer did"
                 ) from error
+        elif self.codecs:
+            # Refuses it when the chain accepts nothing plain: somebody may have put it there.
+            self.codecs.decode(b"null", CodecContext(name, 0))
         return bytes(form.json) if form.data is None else form.data
 
     # -- making --

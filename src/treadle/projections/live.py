@@ -9,7 +9,7 @@ from treadle.errors import (
     InvalidValueError,
     UsageError,
 )
-from treadle.payloads import CodecChain, Converter, JsonConverter
+from treadle.payloads import Codec, CodecChain, Converter, JsonConverter
 from treadle.projections.folding import PLAIN
 from treadle.projections.keeper import Keeper, ProjectionStatistics
 from treadle.projections.kept import Host, Shelf
@@ -148,7 +148,7 @@ class Projections:
         *,
         store: Store | None = None,
         converter: Converter | None = None,
-        codecs: CodecChain | None = None,
+        codecs: Sequence[Codec] | CodecChain | None = None,
     ) -> Any:
         """Read a projection's state as it was last written, by whichever process keeps it up.
 
@@ -176,7 +176,10 @@ class Projections:
         return projection.initial() if kept is None else shelf.read(projection, kept.state)
 
     def shelf(
-        self, store: Store | None, converter: Converter | None = None, codecs: CodecChain | None = None
+        self,
+        store: Store | None,
+        converter: Converter | None = None,
+        codecs: Sequence[Codec] | CodecChain | None = None,
     ) -> Shelf:
         """Find the records that are asked for.
 
@@ -189,8 +192,14 @@ class Projections:
             What reads them.
 
         Raises:
+            InvalidValueError: what was given is no open store.
             UsageError: no store was given, and no runtime keeps this set up.
         """
+        if store is not None and not isinstance(store, Store):
+            raise InvalidValueError(
+                f"store is an open one, got {store!r:.60};"
+                " async with open_store(..., read_only=True) as store"
+            )
         if store is None:
             if self._shelf is None:
                 raise UsageError(
@@ -198,7 +207,8 @@ class Projections:
                     " say of which store=..."
                 )
             return self._shelf
-        return Shelf(store, converter or JsonConverter(), codecs or CodecChain())
+        chain = codecs if isinstance(codecs, CodecChain) else CodecChain(codecs or ())
+        return Shelf(store, converter or JsonConverter(), chain)
 
     def statistics(self) -> tuple[ProjectionStatistics, ...]:
         """Tell how each projection stands.
@@ -251,7 +261,7 @@ class Projections:
         *names: str,
         store: Store | None = None,
         converter: Converter | None = None,
-        codecs: CodecChain | None = None,
+        codecs: Sequence[Codec] | CodecChain | None = None,
         progress: Progress | None = None,
     ) -> list[Verdict]:
         """Hold what is kept of projections against a rebuild from the log.
@@ -317,6 +327,8 @@ class Projections:
                 "no runtime keeps these projections up: hand them to open_runtime(projections=...), or give"
                 " host=runtime.host()"
             )
+        if not all(hasattr(used, part) for part in ("store", "converter", "codecs", "commit")):
+            raise InvalidValueError(f"host is what runtime.host() gives, got {used!r:.60}")
         shelf = Shelf(used.store, used.converter, used.codecs)
         keeper.rebuilding = True
         try:

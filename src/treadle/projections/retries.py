@@ -6,6 +6,7 @@ to carry out an activity with an `AdaptiveRetry` asks it for its `Learner`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ import msgspec
 from treadle.engine.learning import SUCCESS_BY_KIND, AdaptivePolicy, Experience, Trial, learn, trial_in
 from treadle.errors import CodecError, ProjectionStoppedError
 from treadle.events import RECORD_KEY_SIZE_BYTES_MAX, WorkflowEvent
-from treadle.payloads import CodecChain, CodecContext
+from treadle.payloads import Codec, CodecChain, CodecContext
 from treadle.projections.kept import Host
 from treadle.projections.live import Projections
 from treadle.projections.projection import Projection
@@ -46,16 +47,16 @@ def key_of(activity: str, key: str) -> str:
     return text.decode()
 
 
-def retries(codecs: CodecChain | None = None) -> Projection[Experience | None]:
+def retries(codecs: Sequence[Codec] | CodecChain = ()) -> Projection[Experience | None]:
     """Make the projection of what retries have learned; `treadle projection verify treadle:retries` holds it.
 
     Args:
-        codecs: what payloads go through; None for none.
+        codecs: what payloads go through.
 
     Returns:
         The projection, with a state for each key of each activity.
     """
-    chain = codecs or CodecChain()
+    chain = codecs if isinstance(codecs, CodecChain) else CodecChain(codecs)
 
     def trial_of(event: FeedEvent) -> Trial | None:
         found = event.event
