@@ -13,8 +13,8 @@ from treadle.kernel import InlineKernel
 from treadle.log import HORIZON_KEY, HORIZON_SPACE
 from treadle.projections import Projection, Projections
 from treadle.projections.claiming import CLAIMS, Claim
-from treadle.projections.kept import Shelf
 from treadle.projections.removing import remove
+from treadle.projections.shelf import Shelf
 
 LOGS = ["a", "b", "a", "c"]
 

@@ -30,8 +30,9 @@ from treadle.kernel import InlineKernel
 from treadle.log import HORIZON_KEY, HORIZON_SPACE, PROJECTIONS
 from treadle.payloads import CodecChain, Encryption, JsonConverter, KeyRing
 from treadle.projections import Projection, Projections
-from treadle.projections.kept import Shelf, command_to_rebuild
+from treadle.projections.kept import command_to_rebuild
 from treadle.projections.removing import remove
+from treadle.projections.shelf import Shelf
 from treadle.runtime.retention import Sweep
 
 LOGS = ["a", "b", "a", "c", "b", "a"]

@@ -7,7 +7,9 @@ import msgspec
 from treadle.errors import RecordChangedError
 from treadle.projections.claiming import RECORDS_MAX, Claim
 from treadle.projections.folding import PLAIN
-from treadle.projections.kept import Checkpoint, Host, KeyedState, Shelf, baseline_space_of, space_of
+from treadle.projections.hosting import Host
+from treadle.projections.kept import Checkpoint, KeyedState, baseline_space_of, space_of
+from treadle.projections.shelf import Shelf
 from treadle.stores import Record
 
 

@@ -18,7 +18,9 @@ import msgspec
 
 from treadle.errors import InvalidValueError, TreadleError
 from treadle.log import PROJECTIONS
-from treadle.projections.kept import Checkpoint, Host, Shelf, baseline_space_of, decode_checkpoint, space_of
+from treadle.projections.hosting import Host
+from treadle.projections.kept import Checkpoint, baseline_space_of, decode_checkpoint, space_of
+from treadle.projections.shelf import Shelf
 from treadle.stores import Record, Unit
 
 CLAIMS: Final = f"{PROJECTIONS}-claim"

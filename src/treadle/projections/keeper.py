@@ -27,17 +27,17 @@ from treadle.errors import (
 )
 from treadle.log import PROJECTIONS
 from treadle.projections.folding import FoldError, Folding, without_baselines
+from treadle.projections.hosting import Host
 from treadle.projections.kept import (
     GENERATION_MAX,
     Checkpoint,
     Failure,
-    Host,
-    Shelf,
     command_to_rebuild,
     decode_checkpoint,
     space_of,
 )
 from treadle.projections.projection import Projection
+from treadle.projections.shelf import Shelf
 from treadle.stores import PAGE_EVENTS, FeedEvent, Record, Unit
 
 Status = Literal["closed", "following", "stopped", "standby"]

@@ -11,11 +11,12 @@ from treadle.errors import (
 )
 from treadle.payloads import Codec, CodecChain, Converter, JsonConverter
 from treadle.projections.folding import PLAIN
+from treadle.projections.hosting import Host
 from treadle.projections.keeper import Keeper, ProjectionStatistics
-from treadle.projections.kept import Host, Shelf
 from treadle.projections.loop import Limits, Loop
 from treadle.projections.projection import Projection
 from treadle.projections.rebuilding import Progress, Rebuilt, rebuild
+from treadle.projections.shelf import Shelf
 from treadle.projections.verifying import Verdict, verify
 from treadle.stores import PAGE_EVENTS, Store
 

@@ -20,8 +20,10 @@ from treadle.errors import (
 )
 from treadle.projections.baselines import is_wanted, take_baseline
 from treadle.projections.folding import without_baselines
+from treadle.projections.hosting import Host
 from treadle.projections.keeper import Keeper
-from treadle.projections.kept import Failure, Host, Shelf
+from treadle.projections.kept import Failure
+from treadle.projections.shelf import Shelf
 from treadle.stores import FeedEvent, Unit
 
 PAUSE_SECONDS: Final = 0.5

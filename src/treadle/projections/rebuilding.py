@@ -11,17 +11,17 @@ import attrs
 from treadle.errors import InvalidValueError, RecordChangedError, TreadleError
 from treadle.projections.claiming import Claim, spaces_of
 from treadle.projections.folding import FoldError, Folding, without_baselines
+from treadle.projections.hosting import Host
 from treadle.projections.kept import (
     GENERATION_MAX,
     Checkpoint,
-    Host,
     KeyedState,
-    Shelf,
     baseline_space_of,
     decode_checkpoint,
     space_of,
 )
 from treadle.projections.projection import Projection
+from treadle.projections.shelf import Shelf
 from treadle.stores import PAGE_EVENTS, FeedEvent
 
 Progress = Callable[[int, int], object]

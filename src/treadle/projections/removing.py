@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from treadle.errors import InvalidValueError
 from treadle.projections.claiming import Claim, spaces_of
-from treadle.projections.kept import Host, Shelf, decode_checkpoint
+from treadle.projections.hosting import Host
+from treadle.projections.kept import decode_checkpoint
+from treadle.projections.shelf import Shelf
 
 
 async def remove(host: Host, shelf: Shelf, name: str) -> bool:

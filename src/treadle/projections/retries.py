@@ -17,7 +17,7 @@ from treadle.engine.learning import SUCCESS_BY_KIND, AdaptivePolicy, Experience,
 from treadle.errors import CodecError, ProjectionStoppedError
 from treadle.events import RECORD_KEY_SIZE_BYTES_MAX, WorkflowEvent
 from treadle.payloads import Codec, CodecChain, CodecContext
-from treadle.projections.kept import Host
+from treadle.projections.hosting import Host
 from treadle.projections.live import Projections
 from treadle.projections.projection import Projection
 from treadle.stores import FeedEvent

@@ -17,9 +17,9 @@ import attrs
 from treadle.errors import CodecError, InvalidValueError, TreadleError
 from treadle.projections.folding import PLAIN, FoldError, without_baselines
 from treadle.projections.keeper import check_fits
-from treadle.projections.kept import Loaded, Shelf
 from treadle.projections.projection import Projection
 from treadle.projections.rebuilding import TRIES_MAX, Beginning, Progress, begin, refold
+from treadle.projections.shelf import Loaded, Shelf
 from treadle.stores import PAGE_EVENTS, FeedEvent
 
 DIFFERENCES_MAX: Final = 100

@@ -13,7 +13,8 @@ from treadle.cli.exits import CommandError, NotFoundError
 from treadle.errors import InvalidValueError
 from treadle.payloads import CodecChain, JsonConverter
 from treadle.projections import RETRIES, Projection, Projections, retries
-from treadle.projections.kept import Checkpoint, Shelf, decode_checkpoint
+from treadle.projections.kept import Checkpoint, decode_checkpoint
+from treadle.projections.shelf import Shelf
 from treadle.stores import Store
 
 AnyProjection: TypeAlias = Projection[Any]

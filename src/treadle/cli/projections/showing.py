@@ -20,7 +20,8 @@ from treadle.cli.projections.listing import record_of
 from treadle.cli.stores import reading_store
 from treadle.errors import CodecError
 from treadle.payloads import CodecChain
-from treadle.projections.kept import Checkpoint, Form, KeyedState, Shelf, decode_keyed, space_of
+from treadle.projections.kept import Checkpoint, Form, KeyedState, decode_keyed, space_of
+from treadle.projections.shelf import Shelf
 from treadle.stores import PAGE_WORKFLOWS
 
 EXAMPLES: Final = """Examples:

@@ -29,7 +29,7 @@ from treadle.payloads import CodecChain, JsonConverter
 from treadle.projections import retries
 from treadle.projections.folding import Folding, without_baselines
 from treadle.projections.keeper import check_fits
-from treadle.projections.kept import Shelf
+from treadle.projections.shelf import Shelf
 from treadle.stores import PAGE_EVENTS, Store
 
 EXAMPLES: Final = """Examples:
