@@ -15,8 +15,8 @@ from typing import Any, Final
 import attrs
 
 from treadle.errors import CodecError, InvalidValueError, TreadleError
+from treadle.projections.fitting import check_fits
 from treadle.projections.folding import PLAIN, FoldError, without_baselines
-from treadle.projections.keeper import check_fits
 from treadle.projections.projection import Projection
 from treadle.projections.rebuilding import TRIES_MAX, Beginning, Progress, begin, refold
 from treadle.projections.shelf import Loaded, Shelf

@@ -27,8 +27,8 @@ from treadle.cli.stores import reading_store
 from treadle.engine.learning import ArmReport, Experience, told
 from treadle.payloads import CodecChain, JsonConverter
 from treadle.projections import retries
+from treadle.projections.fitting import check_fits
 from treadle.projections.folding import Folding, without_baselines
-from treadle.projections.keeper import check_fits
 from treadle.projections.shelf import Shelf
 from treadle.stores import PAGE_EVENTS, Store
 
