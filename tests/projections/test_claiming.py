@@ -119,6 +119,22 @@ async def test_one_begun_anew_after_a_deletion_that_was_killed_finds_no_old_stat
     assert (await views.verify(store=store))[0].same
 
 
+async def test_one_that_is_deleted_while_it_is_kept_up_begins_anew(store, autojump_clock):
+    """It stands by first, because somebody else has written; but nobody keeps it up then."""
+    views = Projections(count_each(), standby_seconds=3)
+    async with kept_up(store, views, *LOGS) as runtime:
+        await trio.sleep(5)
+        assert await remove(runtime.host(), shelf_of(runtime.host()), "each")
+        await append(runtime, "a")
+        await trio.sleep(2)
+        assert views.statistics()[0].status == "standby"
+        await trio.sleep(10)
+
+        assert views.statistics()[0].status == "following"
+        assert views.state("each", "a") == 3
+    assert await is_same(store)
+
+
 async def test_no_projections_name_makes_its_states_anothers_baseline(store, autojump_clock):
     """A baseline is cleared before it is taken: under the same name, the states of another would go."""
     first = Projection("x", int, lambda state, _: state + 1, key=lambda event: event.workflow_id)

@@ -231,10 +231,10 @@ class Loop:
         stored = await self._shelf.find(keeper.name)
         newest = await self._host.store.position()
         keeper.look_again_at = now + self._limits.standby_seconds
-        if stored != keeper.stored or stored is None:
+        if stored != keeper.stored:
             keeper.saw(stored)
-        elif keeper.position < keeper.newest_then:
-            # It was behind already when it was looked at last, and has not moved since.
+        elif stored is None or keeper.position < keeper.newest_then:
+            # It was deleted, or was behind already, when it was looked at last, and has not moved since.
             keeper.afresh = True
         keeper.newest_then = newest
 

@@ -25,7 +25,8 @@ def delete(name: NameArgument, /, *, store: StoreOption = DEFAULT_STORE) -> None
     """Remove all that is kept of a projection; retention asks for it no longer.
 
     Nothing behind a projection's position is ever removed, so one that nobody keeps up any more holds all
-    newer events. A process that keeps it up stands by at its next write; stop it first, or it begins anew.
+    newer events. A process that keeps it up stands by at its next write, and after a while begins it anew:
+    stop that first.
 
     Args:
         name: the projection.
