@@ -20,7 +20,6 @@ import msgspec
 from treadle.errors import (
     InvalidValueError,
     ProjectionStoppedError,
-    RecordChangedError,
     TreadleError,
 )
 from treadle.log import PROJECTIONS
@@ -307,22 +306,18 @@ class Keeper:
         self.checkpoint_next = checkpoint
         return Unit(records=(record, *states), expected=(record._replace(value=self.stored),))
 
-    def written(self, unit: Unit, error: TreadleError | None, now: float, standby_seconds: float) -> None:
-        """Take note of what became of a unit.
+    def written(self, unit: Unit, error: TreadleError | None) -> None:
+        """Take note of what became of a unit; of one that was overtaken, see `overtaken`.
 
         Args:
             unit: from `unit`; its first record is the checkpoint's.
             error: why it was not written, or may not be; None when it is.
-            now: the run's clock.
-            standby_seconds: how long to stand by when another has written.
         """
         if error is None:
             if self.folding is not None:
                 self.folding.settle()
             self.checkpoint, self.stored = self.checkpoint_next, unit.records[0].value
             self.unwritten, self.unwritten_since = 0, None
-        elif isinstance(error, RecordChangedError):
-            self.overtaken(now + standby_seconds)
         else:
             # Perhaps it is there, perhaps not: only the store can tell.
             self.afresh = self.afresh or error.written == "unknown"

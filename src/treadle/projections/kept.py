@@ -75,7 +75,8 @@ class Checkpoint(msgspec.Struct, frozen=True, omit_defaults=True):
         version: of the fold.
         keyed: whether there is a state for each key.
         generation: under which the states of keys lie.
-        writer: whoever wrote it last, drawn at random: two who count alike are told apart.
+        writer: whoever keeps it up, drawn at random: two who count alike are told apart; empty behind a
+            rebuild, which keeps nothing up.
         keys: how many keys there are.
         written_ns: when it was written, by the wall clock.
         failure: why it goes no further, when it does not.
@@ -93,6 +94,21 @@ class Checkpoint(msgspec.Struct, frozen=True, omit_defaults=True):
     failure: Failure | None = None
     baseline: int = 0
     state: Form = Form()
+
+
+def is_rebuilt(value: bytes | None) -> bool:
+    """Tell whether a rebuild wrote a checkpoint last: then nobody keeps it up yet.
+
+    Args:
+        value: of its record; None for none.
+
+    Returns:
+        Whether it did.
+    """
+    try:
+        return value is not None and not decode_checkpoint("", value).writer
+    except InvalidValueError:
+        return False
 
 
 def space_of(name: str, generation: int) -> str:

@@ -22,7 +22,7 @@ from treadle.projections.baselines import is_wanted, take_baseline
 from treadle.projections.folding import without_baselines
 from treadle.projections.hosting import Host
 from treadle.projections.keeper import Keeper
-from treadle.projections.kept import Failure
+from treadle.projections.kept import Failure, is_rebuilt
 from treadle.projections.shelf import Shelf
 from treadle.stores import FeedEvent, Unit
 
@@ -268,13 +268,20 @@ class Loop:
                     self._host, shelf, keeper.name, there, value
                 )
             except RecordChangedError:
-                keeper.overtaken(trio.current_time() + self._limits.standby_seconds)
+                await self._overtaken(keeper)
             except StoreError as error:
                 # Tried again at the next turn; without it nothing is lost but a place to begin a rebuild.
                 keeper.afresh = error.written == "unknown"
                 _logger.info("projection %r could take no baseline: %s", keeper.name, error)
 
     # -- writing --
+
+    async def _overtaken(self, keeper: Keeper) -> None:
+        """Go on from what a rebuild has put there; leave it alone when somebody else keeps it up."""
+        if is_rebuilt(await self._shelf.find(keeper.name)):
+            keeper.afresh = True
+        else:
+            keeper.overtaken(trio.current_time() + self._limits.standby_seconds)
 
     async def _write(self, keepers: Sequence[Keeper]) -> bool:
         """Write states and checkpoints, a unit for each projection; tell whether the store took all."""
@@ -287,7 +294,12 @@ class Loop:
         if not units:
             return True
         errors = await host.commit([unit for _, unit in units])
-        now = trio.current_time()
+        overtaken = []
         for (keeper, unit), error in zip(units, errors, strict=True):
-            keeper.written(unit, error, now, self._limits.standby_seconds)
+            if isinstance(error, RecordChangedError):
+                overtaken.append(keeper)
+            else:
+                keeper.written(unit, error)
+        for keeper in overtaken:  # at last: it reads, and might fail before the others have taken note
+            await self._overtaken(keeper)
         return all(error is None or isinstance(error, UsageError) for error in errors)

@@ -198,7 +198,6 @@ async def _put(host: Host, shelf: Shelf, beginning: Beginning, position: int, ol
         version=folding.projection.version,
         keyed=keyed,
         generation=generation,
-        writer=f"{int(host.kernel.random() * 2**48):012x}",
         keys=len(folding.states) if keyed else 0,
         written_ns=host.kernel.wall_time_ns(),
         baseline=beginning.position,

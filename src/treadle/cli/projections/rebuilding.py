@@ -41,7 +41,7 @@ def rebuild(
 
     After its version was raised, a backup was restored, or `treadle projection verify` has found something.
     All at once or not at all: until it is done everybody reads the old state, and a kill on the way leaves
-    it. Whoever keeps the projection up meanwhile stands by then, and goes on from the new state.
+    it. Whoever keeps the projection up meanwhile goes on from the new state at its next write.
 
     Args:
         name: the projection.
