@@ -101,3 +101,9 @@ def test_a_feed_is_numbered_as_a_store_would():
 def test_a_feed_can_be_narrowed(feed):
     assert len(feed) <= 3
     assert all((row.workflow_id, row.event.payload) == ("x", b"p") for row in feed)
+
+
+@pytest.mark.parametrize("events", [None, 5, "abc", [1], ["abc"], [("a", "custom")], [("a", "none", b"")]])
+def test_what_is_no_feed_is_refused(events):
+    with pytest.raises(InvalidValueError):
+        feed_of(events)

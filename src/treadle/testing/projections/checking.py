@@ -18,7 +18,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from treadle.errors import UsageError
+from treadle.errors import InvalidValueError, UsageError
 from treadle.events import EventKind, WorkflowEvent, WorkflowId
 from treadle.events import workflow_id as make_workflow_id
 from treadle.log import read_state, write_state
@@ -83,14 +83,20 @@ def feed_of(events: Iterable[tuple[str, Any, bytes] | FeedEvent]) -> list[FeedEv
         The events with positions, and seqs that rise by one in each log.
 
     Raises:
-        InvalidValueError: an id, a kind or a payload is none.
+        InvalidValueError: an event, or an id, a kind or a payload of one, is none.
     """
     feed: list[FeedEvent] = []
     seqs: dict[str, int] = {}
+    if isinstance(events, str | bytes) or not isinstance(events, Iterable):
+        raise InvalidValueError(f"events are a list of (workflow id, kind, payload), got {events!r:.60}")
     for position, event in enumerate(events, 1):
         if isinstance(event, FeedEvent):
             feed.append(event)
             continue
+        if not isinstance(event, tuple | list) or len(event) != 3:  # as its type says
+            raise InvalidValueError(
+                f"event {position} is (workflow id, kind, payload), or a FeedEvent, got {event!r:.60}"
+            )
         name, kind, payload = event
         made = make_workflow_id(name)
         seq = seqs[made] = seqs.get(made, 0) + 1
