@@ -239,7 +239,7 @@ MUTANTS = (
     Mutant(
         "a key is not remembered",
         MEMORY,
-        "                log.keys[key] = event.seq",
+        "                log.keys[key] = (*log.keys.get(key, ()), event.seq)",
         "                pass",
     ),
     Mutant(
@@ -653,8 +653,8 @@ MUTANTS = (
     Mutant(
         "the key of an event that was cut is still known",
         MEMORY_LOG,
-        "            if seq is not None and begin <= seq <= end:",
-        "            if seq is not None and seq <= end:",
+        "                if begin <= seq <= end:",
+        "                if seq <= end:",
         LIVES,
         200,
     ),

@@ -25,7 +25,7 @@ from treadle.stores.sqlite.faults import RESTORE
 
 APPLICATION_ID: Final = 0x54524C45
 """'TRLE', in the file's header: tells our files from everybody else's."""
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 """Kept as the file's `user_version`. A new event kind raises it, so that an older treadle refuses."""
 BUSY_MILLISECONDS: Final = 5_000
 """How long to wait for another process's transaction: many times the longest of ours."""
@@ -53,6 +53,8 @@ CREATE TABLE ranges (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX ranges_by_source ON ranges (source);
 """
+# Not unique: an event that was cut keeps its key, which branches may know it by, when the key comes again.
+_KEYS: Final = "CREATE INDEX events_by_key ON events (workflow, key) WHERE key IS NOT NULL;\n"
 SCHEMA: Final = f"""
 CREATE TABLE workflows (
     key INTEGER PRIMARY KEY,
@@ -69,8 +71,7 @@ CREATE TABLE events (
     key BLOB
 ) STRICT;
 CREATE UNIQUE INDEX events_by_log ON events (workflow, seq);
-CREATE UNIQUE INDEX events_by_key ON events (workflow, key) WHERE key IS NOT NULL;
-CREATE TABLE heads (
+{_KEYS}CREATE TABLE heads (
     workflow INTEGER PRIMARY KEY,
     first_kept_seq INTEGER NOT NULL DEFAULT 1,
     digest_before BLOB,
@@ -128,6 +129,7 @@ Migration = str | Callable[[apsw.Connection], None]
 MIGRATIONS: Final[dict[int, Migration]] = {
     1: "",  # the kinds of durable workflows: no table changed, but an older treadle cannot read them
     2: _LIFETIMES,  # branches, logs that begin in the middle, and logs that have lost their beginning
+    3: "DROP INDEX events_by_key;\n" + _KEYS,  # a key may come again where a branch knows its old event
 }
 """From version -> what makes it the next one: SQL, or a function on the connection.
 
