@@ -40,6 +40,7 @@ COMMITTER = "runtime/committer.py"
 SUPERVISOR = "runtime/supervisor.py"
 FOLLOWING = "runtime/following.py"
 READING = "runtime/reading.py"
+SQLITE_READING = "stores/sqlite/reading.py"
 INBOX = "runtime/inbox.py"
 ADMISSION = "log/admission.py"
 JUDGING = "stores/judging.py"
@@ -659,12 +660,27 @@ MUTANTS = (
         200,
     ),
     Mutant(
+        "a log that uses its id again takes keys from its branches",
+        MEMORY,
+        "                log.keys[key] = (*log.keys.get(key, ()), event.seq)",
+        "                log.keys[key] = (event.seq,)",
+        LIVES,
+        200,
+    ),
+    Mutant(
         "what was cut lies there with its key, on disk",
-        SQLITE_LIFETIMES,
-        "            connection.execute(_FORGET_KEY, (key, mark, first_kept_seq))",
-        "            pass",
+        SQLITE_READING,
+        "WHERE workflow = ? AND key = ? AND seq >= ? AND seq <= ? AND position <= ?\n",
+        "WHERE workflow = ? AND key = ? AND seq >= min(0, ?) AND seq <= ? AND position <= ?\n",
         ON_DISK,
         300,
+    ),
+    Mutant(
+        "a token vouches for keys",
+        TRANSACTION,
+        "            self._ask_for_keys(rows)\n",
+        "            pass\n",
+        ON_DISK,
     ),
     Mutant(
         "what branches share is removed, in memory",

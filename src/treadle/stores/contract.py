@@ -385,7 +385,7 @@ class Store(abc.ABC):
     **Branches** share their parent's events up to a seq: no event is copied, and a branch of a branch is as
     quick to read as any log. Every read of a branch gives shared and own events as one log; keys of shared
     events are known in it. The feed carries its own events only. What a branch shares stays readable in it
-    whatever becomes of the parent. A `Graft` is finished when its turn has come, of the store as it stands
+    whatever becomes of the parent; so do its keys, also when the parent, deleted, takes one of them anew. A `Graft` is finished when its turn has come, of the store as it stands
     after the units before it, and then decided as the unit that it has made.
 
     **Cuts** take effect with their unit: from then on reads below the first kept seq raise, keys of those

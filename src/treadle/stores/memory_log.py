@@ -294,7 +294,5 @@ class MemoryLog:
 
     def _drop_keys(self) -> None:
         if self.keys:
-            kept = {
-                key: tuple(seq for seq in seqs if seq >= self.own_seq) for key, seqs in self.keys.items()
-            }
+            kept = {key: tuple(seq for seq in seqs if seq >= self.own_seq) for key, seqs in self.keys.items()}
             self.keys = {key: seqs for key, seqs in kept.items() if seqs} or None

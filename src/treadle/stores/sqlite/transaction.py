@@ -16,7 +16,8 @@ are written: no index can refuse a known one, since an event that was cut keeps 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any, Final
 
 import apsw
@@ -67,12 +68,19 @@ ON CONFLICT (workflow_id, message_id) DO NOTHING
 _TAKE_MESSAGE: Final = """
 UPDATE mailbox SET taken = 1, payload = x'' WHERE workflow_id = ? AND message_id = ?
 """
-# A look at an index; only where the key is found, another one at whether its log still shows the event.
-_KNOWN_KEY: Final = """
-SELECT 1 FROM events AS e WHERE workflow = ? AND key = ? AND NOT EXISTS (
-    SELECT 1 FROM beginnings WHERE workflow = e.workflow AND first_kept_seq > e.seq
-)
-"""
+
+
+def _asks_for_keys() -> dict[int, str]:
+    # A look at an index for each; only where one is found, another at whether its log shows the event yet.
+    statement = """
+    WITH asked (workflow, key) AS (VALUES %s)
+    SELECT 1 FROM asked CROSS JOIN events AS e ON e.workflow = asked.workflow AND e.key = asked.key
+    WHERE NOT EXISTS (SELECT 1 FROM beginnings WHERE workflow = e.workflow AND first_kept_seq > e.seq)
+    """
+    return {size: statement % ",".join(["(?,?)"] * size) for size in _INSERT_KEYED}
+
+
+_KNOWN_KEYS: Final = _asks_for_keys()
 _DIGEST: Final = "SELECT digest FROM events WHERE workflow = ? AND seq = ?"
 _MESSAGE_WAITS: Final = "SELECT 1 FROM mailbox WHERE workflow_id = ? AND message_id = ? AND taken = 0"
 
@@ -297,18 +305,26 @@ class Transaction:
 
     def _ask_for_keys(self, rows: list[Any]) -> None:
         keys = zip(rows[::_KEYED], rows[_PLAIN::_KEYED], strict=True)
-        asked = [(workflow, key) for workflow, key in keys if key is not None]
-        if len(set(asked)) < len(asked) or self._connection.executemany(_KNOWN_KEY, asked).fetchall():
+        pairs = [pair for pair in keys if pair[1] is not None]
+        asked = list(chain.from_iterable(pairs))
+        if len(set(pairs)) < len(pairs) or any(self._in_parts(_KNOWN_KEYS, asked, 2, ROWS_PER_STATEMENT_MAX)):
             raise apsw.ConstraintError("a key is known; each unit has to be judged")
 
     def _insert(self, statements: dict[int, str], values: list[Any], width: int, rows_max: int) -> None:
+        for _ in self._in_parts(statements, values, width, rows_max):
+            pass
+
+    def _in_parts(
+        self, statements: dict[int, str], values: list[Any], width: int, rows_max: int
+    ) -> Iterator[Any]:
+        """Carry a statement out for many rows at a time; give what it answers for each part, or None."""
         execute = self._execute
         start, end, size = 0, len(values), rows_max
         while start < end:
             while size * width > end - start:
                 size >>= 1
             stop = start + size * width
-            execute(statements[size], values if size * width == end else values[start:stop])
+            yield execute(statements[size], values if size * width == end else values[start:stop]).get
             start = stop
 
     # -- the careful way --
