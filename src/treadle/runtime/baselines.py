@@ -20,7 +20,7 @@ from treadle.payloads import CodecContext
 from treadle.runtime.folds import FOLDS_MAX, FoldReplay, Reached, States
 from treadle.runtime.inbox import Proposal
 from treadle.runtime.transacting import RACES
-from treadle.stores import Batch, Head, Record, Unit
+from treadle.stores import Batch, Guard, Head, Record, Unit
 
 if TYPE_CHECKING:  # what is done here is done for a runtime
     from treadle.runtime.runtime import Runtime
@@ -54,8 +54,6 @@ async def baseline(runtime: Runtime, workflow_id: WorkflowId, folds: Sequence[Fo
             reached = [(await replay.reach(last))[1] for replay in replays]
         else:
             reached = [await one.go_on(begun, last) for one, begun in zip(replays, reached, strict=True)]
-        # A deleted log stands where it stood, so that no batch tells: its state would be there again.
-        _check_head((await runtime.store.heads([workflow_id]))[0])
         unit = _unit(runtime, head, folds, reached)
         try:
             await runtime._supervisor.commit_unit(Proposal(None), unit)
@@ -144,4 +142,5 @@ def _unit(runtime: Runtime, head: Head, folds: Sequence[Fold[Any]], reached: Seq
         digests.append(before)
     batch = Batch(name, head.digest, tuple(events), tuple(digests), token=head.token)
     note = Record(BASELINES, name.encode(), b"%d" % head.next_seq)
-    return Unit((batch,), records=(note,))
+    # A deleted log stands where it stood, so that no batch tells: its state would be there again.
+    return Unit((batch,), (Guard(name, head.next_seq, head.digest, head.first_kept_seq),), records=(note,))

@@ -102,7 +102,7 @@ class _UnitRecipe:
     """How to make a unit."""
 
     batches: list[_BatchRecipe]
-    guards: list[tuple[WorkflowId, int]]
+    guards: list[tuple[WorkflowId, int, int | None]]
     put: list[Message]
     taken: list[tuple[WorkflowId, bytes | None]]
     records: list[Record]
@@ -113,7 +113,9 @@ class _UnitRecipe:
 _units = st.builds(
     _UnitRecipe,
     st.lists(_batches, max_size=3, unique_by=lambda recipe: recipe.log),
-    st.lists(st.tuples(_logs, st.sampled_from((0, 0, 0, 0, 1))), max_size=1),
+    st.lists(
+        st.tuples(_logs, st.sampled_from((0, 0, 0, 0, 1)), st.sampled_from((None, 0, 0, 1))), max_size=1
+    ),
     st.lists(_message_rows, max_size=2),
     st.lists(st.tuples(_logs, st.sampled_from((None, None, None, b"1"))), max_size=1),
     st.lists(_record_rows, max_size=2),
@@ -224,7 +226,7 @@ class StoreRules(RuleBasedStateMachine):
     ) -> Unit:
         return Unit(
             tuple(self._batch(batch, heads, writers) for batch in recipe.batches),
-            tuple(Guard(log, heads[log].next_seq + off, heads[log].digest) for log, off in recipe.guards),
+            tuple(_guard(heads[log], off, begins_off) for log, off, begins_off in recipe.guards),
             tuple(recipe.put),
             tuple(self._taken(log, name) for log, name in recipe.taken),
             tuple(recipe.records),
@@ -481,6 +483,11 @@ async def _read(store: Store, log: WorkflowId, first: int, last: int | None, lim
         return await store.read(log, first, last, limit=limit)
     except EventsPrunedError as error:
         return vars(error)
+
+
+def _guard(head: Head, off: int, begins_off: int | None) -> Guard:
+    first = None if begins_off is None else head.first_kept_seq + begins_off
+    return Guard(head.workflow_id, head.next_seq + off, head.digest, first)
 
 
 def _keys_of(recipe: _BatchRecipe) -> tuple[bytes | None, ...] | None:

@@ -29,7 +29,7 @@ from treadle import (
 )
 from treadle.kernel import InlineKernel
 from treadle.payloads import Encryption, KeyRing
-from treadle.runtime.durable import playing
+from treadle.runtime.durable.service import DurableService
 
 KEYS = KeyRing({"k": bytes(range(64))}, current="k")
 
@@ -266,17 +266,17 @@ async def test_code_that_cannot_go_on_writes_nothing(opened):
 
 
 async def test_a_branch_deleted_while_it_is_played_stays_deleted(opened, monkeypatch):
+    """At the last instant before what was played is written: the store itself tells."""
     async with opened(CODE, [charge]) as runtime:
         original = await ordered(runtime)
         branch = await original.branch(at=1, to="b")
-        on_a_stage = playing._on_a_stage
+        commit = DurableService.commit
 
-        async def deleted_meanwhile(*args):
-            found = await on_a_stage(*args)
+        async def deleted_before(*args):
             await branch.delete()
-            return found
+            await commit(*args)
 
-        monkeypatch.setattr(playing, "_on_a_stage", deleted_meanwhile)
+        monkeypatch.setattr(DurableService, "commit", deleted_before)
         with pytest.raises(WorkflowNotFoundError):
             await branch.what_if()
         assert await runtime.store.list_workflows(prefix="b", hidden=True) == []

@@ -23,7 +23,7 @@ from treadle.engine import (
 from treadle.engine.imagining import Answers, Imagined, OpenCall, check_answers, check_used
 from treadle.engine.marks import goes_below
 from treadle.engine.origins import decoded_events
-from treadle.errors import UsageError
+from treadle.errors import ConflictError, UsageError
 from treadle.events import WorkflowEvent, WorkflowId, check_timestamp, trusted_event
 from treadle.kernel import Kernel
 from treadle.log import chain_digest
@@ -34,7 +34,7 @@ from treadle.runtime.durable.replies import Promise
 from treadle.runtime.durable.stage import BURIAL_LOOKS_MAX, BURIAL_SECONDS, ForeignScopeError, Stage
 from treadle.runtime.durable.wire import HELD, WHAT_IF
 from treadle.runtime.inbox import Proposal
-from treadle.stores import Batch, Head, HeadFacts, Record, Unit
+from treadle.stores import Batch, Guard, Head, HeadFacts, Record, Unit
 
 if TYPE_CHECKING:  # it plays for a service
     from treadle.runtime.durable.service import DurableService
@@ -101,10 +101,12 @@ async def play(
         until_ns,
     )
     found = await _on_a_stage(service, workflow_id, player)
-    # A deleted log stands where it stood, so that no batch tells: what was played of it would begin nowhere.
-    if (await service.head(workflow_id)).facts is None:
-        raise refusing.not_found(workflow_id)
-    await _append(service, head, facts, found)
+    try:
+        await _append(service, head, facts, found)
+    except ConflictError as error:
+        if (await service.head(workflow_id)).facts is None:
+            raise refusing.not_found(workflow_id) from error
+        raise
     return found
 
 
@@ -263,8 +265,10 @@ async def _append(service: DurableService, head: Head, facts: HeadFacts, found: 
             digests.append(digest)
         is_last = start + most >= len(events)
         kept, records = (_facts(facts, found), _records(found)) if is_last else (None, ())
-        unit = Unit((Batch(workflow_id, before, part, tuple(digests), facts=kept),), records=records)
-        await service.commit(Proposal(None), unit)
+        batch = Batch(workflow_id, before, part, tuple(digests), facts=kept)
+        # A deleted log stands where it stood, so that no batch tells: what was played would begin nowhere.
+        guard = Guard(workflow_id, part[0].seq, before, head.first_kept_seq)
+        await service.commit(Proposal(None), Unit((batch,), (guard,), records=records))
 
 
 def _encoded(service: DurableService, workflow_id: WorkflowId, event: WorkflowEvent) -> WorkflowEvent:

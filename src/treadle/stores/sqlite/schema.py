@@ -3,10 +3,10 @@
 Events lie in one table in commit order, so that an append touches the end of the file and not a random
 page for each log; `events_by_log` finds a log's rows in order and holds the promise that no seq is there
 twice. `events_by_key` finds a keyed event and forbids nothing: an event that was cut, and that branches
-share, keeps its key when that comes again. There is no index on event time: it would cost a random page for every append, to serve queries
-that can as well scan one workflow's rows. A log's head is derived from its newest row; the `heads` table
-has a row only for logs whose writer handed over facts, because a row
-updated with every append would double the bytes written.
+share, keeps its key when that comes again. There is no index on event time: it would cost a random page for
+every append, to serve queries that can as well scan one workflow's rows. A log's head is derived from its
+newest row; the `heads` table has a row only for logs whose writer handed over facts, because a row updated
+with every append would double the bytes written.
 
 A log that began as a branch or in the middle, or that has lost its beginning, has a row in `beginnings`;
 `ranges` names for each stretch that a branch shares the log in whose rows it lies, ancestors of ancestors

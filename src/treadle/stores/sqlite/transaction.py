@@ -342,10 +342,14 @@ class Transaction:
             unit = finished(given, self)
         except UsageError as error:
             return Refused(error)
+        # No token tells where a log begins.
+        looked_up = {guard.workflow_id for guard in unit.guards if guard.first_kept_seq is not None}
         self._exact = {
             batch.workflow_id: batch.token
             for batch in unit.batches
-            if isinstance(batch.token, Token) and self._tells(batch.token, batch)
+            if isinstance(batch.token, Token)
+            and self._tells(batch.token, batch)
+            and batch.workflow_id not in looked_up
         }
         outcome = judge_unit(unit, self)
         if not isinstance(outcome, Written) and self._exact:

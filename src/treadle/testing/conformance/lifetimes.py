@@ -17,6 +17,7 @@ from treadle.stores import (
     Branch,
     Cut,
     Graft,
+    Guard,
     HeadFacts,
     Refused,
     Seam,
@@ -312,6 +313,28 @@ async def cut_on_another_head_is_refused(factory: StoreFactory) -> None:
         expect_refused((await store.append([await _cut_unit(store, _D)]))[0], ConflictError)
         await write(store, await _cut_unit(store, _P, 4), await _cut_unit(store, _P, 2))
         expect(4, (await store.heads([_P]))[0].first_kept_seq, "the first kept seq")
+
+
+async def guard_sees_what_was_cut(factory: StoreFactory) -> None:
+    """A log that was cut or deleted stands where it stood; a guard may say as well where it begins."""
+    async with factory.open() as store:
+        await _filled(store)
+        other, [before] = LogWriter.fresh(_D), await store.heads([_P])
+        guard = Guard(_P, before.next_seq, before.digest, before.first_kept_seq)
+        await write(store, Unit((other.batch(b"1"),), (guard,)))
+        for first in (3, before.next_seq):
+            await write(store, await _cut_unit(store, _P, first))
+            [head, another] = await store.heads([_P, _D])
+            for token in (before.token, head.token, None):
+                own = LogWriter.at(head).batch(b"6", token=token)
+                for batch in (own, LogWriter.at(another).batch(b"2")):
+                    expect_refused((await store.append([Unit((batch,), (guard,))]))[0], ConflictError)
+            guard = guard._replace(first_kept_seq=first)
+            for holds in (guard, guard._replace(first_kept_seq=None)):
+                await write(store, Unit((other.batch(b"2"),), (holds,)))
+        unit = Unit((LogWriter.at(head).batch(b"6"),), (guard,))
+        await write(store, unit)
+        expect_repeated((await store.append([unit]))[0])
 
 
 async def deleted_log_keeps_its_place(factory: StoreFactory) -> None:
