@@ -44,13 +44,16 @@ async def baseline(runtime: Runtime, workflow_id: WorkflowId, folds: Sequence[Fo
     check_folds(folds)
     replays = [FoldReplay(runtime, workflow_id, fold) for fold in folds]
     reached: list[Reached[Any]] = []
-    for attempt in range(runtime.config.readmissions_max + 1):
+    begins_at = 0
+    for _ in range(runtime.config.readmissions_max + 1):
         (head,) = await runtime.store.heads([workflow_id])
         _check_head(head)
         if there := await _standing(runtime, head, folds):
             return Appended(there, repeated=True)
         last = head.next_seq - 1
-        if attempt == 0:
+        # Deleted and used again meanwhile, a log goes on behind what was folded of it, and is another one.
+        if head.first_kept_seq != begins_at:
+            begins_at = head.first_kept_seq
             reached = [(await replay.reach(last))[1] for replay in replays]
         else:
             reached = [await one.go_on(begun, last) for one, begun in zip(replays, reached, strict=True)]

@@ -19,6 +19,7 @@ from treadle.runtime.baselines import BASELINES
 from treadle.runtime.decoding import payload_of
 from treadle.runtime.durable.wire import HELD, RUNS, WHAT_IF
 from treadle.runtime.folds import States
+from treadle.runtime.reuse import deletion
 from treadle.runtime.snapshots import Snapshots
 from treadle.stores import PAGE_WORKFLOWS, Cut, Head, Record, Unit
 from treadle.stores.births import shared
@@ -362,6 +363,7 @@ class Needs:
         name = head.workflow_id
         records = await self._snapshots.removals(name)
         records += tuple(Record(space, name.encode(), None) for space in (BASELINES, RUNS, HELD))
+        records += (await deletion(self._store, head),)
         return Unit(cuts=(Cut(name, head.next_seq, head.digest, head.next_seq),), records=records)
 
 
