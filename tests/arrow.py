@@ -42,7 +42,7 @@ PURE_NAMES = {("random", "Random"), ("uuid", "UUID")}
 without is seen below), and a UUID made of bytes is only a number."""
 IMPURE_CALLS = {"now", "utcnow", "today"}
 
-KERNEL_ONLY = {"runtime", "stores"}
+KERNEL_ONLY = {"runtime", "stores", "projections"}
 """Rooms whose every wait is a kernel call."""
 TRIO_ALLOWED = {
     "BrokenResourceError", "BusyResourceError", "CancelScope", "Cancelled", "ClosedResourceError",

@@ -167,6 +167,12 @@ at_once("activity-nested", nested)
 at_once("activity-method", lambda: activity.define(Shop.charge))
 at_once("workflow-not-async", lambda: workflow.define(plain))  # type: ignore[type-var]
 at_once("retry-without-attempts", lambda: activity.Retry(attempts=0))
+at_once("retry-without-arms", lambda: activity.AdaptiveRetry(arms=()))
+at_once("retry-arm-negative", lambda: activity.AdaptiveRetry(arms=(1, -1)))
+at_once("retry-arms-twice", lambda: activity.AdaptiveRetry(arms=(1, 1)))
+at_once("retry-route-nameless", lambda: activity.AdaptiveRetry(arms=1, routes=("a", "")))
+at_once("retry-never-forgets", lambda: activity.AdaptiveRetry(arms=1, half_life_seconds=0))
+at_once("retry-is-none", lambda: activity.define(retry=3))  # type: ignore[call-overload]
 
 
 def at_opening(name: str, **options: Any) -> None:

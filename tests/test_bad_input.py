@@ -32,6 +32,7 @@ import trio
 import bad_care_cases
 import bad_dimension_cases
 import bad_history_cases
+import bad_projection_cases
 import bad_retention_cases
 import bad_simulated_cases
 import bad_workflow_cases
@@ -86,6 +87,7 @@ Case = Callable[[Path], Awaitable[list[TreadleError]]]
 CASES: dict[str, Case] = {
     **bad_workflow_cases.CASES,
     **bad_history_cases.CASES,
+    **bad_projection_cases.CASES,
     **bad_retention_cases.CASES,
     **bad_world_cases.CASES,
     **bad_simulated_cases.CASES,

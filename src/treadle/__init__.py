@@ -6,7 +6,7 @@ A map of the rooms; an import only ever goes down:
     workflow  activity                   doors for the code of durable workflows and activities
     testing                              kits for your own tests: store contract, kernels, guard
     sim                                  a disk that fails on purpose, from a seed
-    runtime  projections                 actors, committer, handles: `open_runtime` | what the feed teaches
+    runtime  projections                 actors, committer, handles: `open_runtime` | folds follow a store
     engine  stores  formats  checkers    decide | keep | other people's files | promises against records
     log       payloads                   admission, digests, `WorkflowLog` | values, codecs
     events    kernel                     the vocabulary | waits, clock, chance, blocking calls
@@ -41,7 +41,11 @@ if TYPE_CHECKING:
         NondeterminismError,
         NoRunnerError,
         OutcomeUnknownError,
+        ProjectionAheadError,
+        ProjectionStoppedError,
+        ProjectionVersionError,
         QueryFailedError,
+        RecordChangedError,
         RecordedError,
         RunnerBusyError,
         RuntimeClosedError,
@@ -84,6 +88,7 @@ if TYPE_CHECKING:
         workflow_id,
     )
     from treadle.log import Appended, Fold, Visitor, WorkflowLog
+    from treadle.projections import Projection, Projections
     from treadle.runtime import (
         NEVER,
         NO_ANSWER,
@@ -136,7 +141,13 @@ __all__ = [
     "NondeterminismError",
     "OpenCall",
     "OutcomeUnknownError",
+    "Projection",
+    "ProjectionAheadError",
+    "ProjectionStoppedError",
+    "ProjectionVersionError",
+    "Projections",
     "QueryFailedError",
+    "RecordChangedError",
     "RecordedError",
     "Replayed",
     "RetentionPolicy",
@@ -181,7 +192,7 @@ __all__ = [
     "open_store",
     "workflow_id",
 ]
-_ROOMS: Final = ("errors", "events", "log", "runtime", "stores")
+_ROOMS: Final = ("errors", "events", "log", "projections", "runtime", "stores")
 
 # The rooms stand on Trio, attrs and msgspec, which take a third of a second to load. Whoever wants nothing
 # of that yet (`treadle --help`) does not wait for it, and the command can heed Ctrl-C while they load.

@@ -141,6 +141,68 @@ class EventsNeededError(UsageError):
         self.needed_by = needed_by
 
 
+class RecordChangedError(UsageError):
+    """A record of the store is no longer what the caller has read; nothing was written.
+
+    Attributes:
+        namespace: whose record.
+        key: which one.
+    """
+
+    def __init__(self, message: str, *, namespace: str, key: bytes) -> None:
+        super().__init__(message)
+        self.namespace = namespace
+        self.key = key
+
+
+class ProjectionVersionError(UsageError):
+    """What is kept of a projection was made by another version of its fold; nothing was rebuilt.
+
+    Attributes:
+        projection: its name.
+        recorded_version: the version that has made what is kept.
+        version: the version that was given.
+    """
+
+    def __init__(self, message: str, *, projection: str, recorded_version: int, version: int) -> None:
+        super().__init__(message)
+        self.projection = projection
+        self.recorded_version = recorded_version
+        self.version = version
+
+
+class ProjectionAheadError(UsageError):
+    """A projection has read further than the store reaches, as behind a backup that was restored.
+
+    Attributes:
+        projection: its name.
+        position: the last position that it has read.
+        store_position: the store's newest one.
+    """
+
+    def __init__(self, message: str, *, projection: str, position: int, store_position: int) -> None:
+        super().__init__(message)
+        self.projection = projection
+        self.position = position
+        self.store_position = store_position
+
+
+class ProjectionStoppedError(UsageError):
+    """A projection is not kept up here: its fold has raised, or another process keeps it up.
+
+    What the fold has raised is the error's ``__cause__``.
+
+    Attributes:
+        projection: its name.
+        position: where it stands.
+    """
+
+    def __init__(self, message: str, *, projection: str, position: int) -> None:
+        super().__init__(message)
+        self.projection = projection
+        self.position = position
+
+
 class FencedError(UsageError):
     """A newer runner has taken over this store; what an older one decided is refused.
 

@@ -190,7 +190,8 @@ async def test_a_log_that_has_moved_on_is_kept_for_the_next_sweep(opened, store)
     async with opened() as runtime:
         handle = await filled(runtime, "o", 3)
         await handle.baseline(SEEN)
-        store.before_write.append(lambda: store.write_foreign("o", b"theirs"))
+        # The first write is the horizon's, before the log is looked at once more; the second one is the cut.
+        store.before_write += [lambda: None, lambda: store.write_foreign("o", b"theirs")]
         swept, told = await sweep(runtime)
         assert (swept.logs_cut, told["o"].doing) == (0, "keep")
 
@@ -542,3 +543,20 @@ async def test_baselines_are_found_whatever_page_they_are_noted_on(opened, monke
 
         assert sorted(told) == sorted(names)
         assert swept.logs_seen == 20
+
+
+async def test_who_registers_while_a_sweep_is_under_way_is_waited_for(opened, monkeypatch):
+    """A sweep over a million logs takes its time: it must not go by who was registered when it began."""
+    async with opened() as runtime:
+        handle = await filled(runtime, "o", 5)
+        await handle.baseline(SEEN)
+        sweeping = Sweep(runtime, BASELINES_ONLY)
+        judge = sweeping._judge
+
+        async def judged(head, now_ns):
+            await runtime.set_record(PROJECTIONS, b"new", json.dumps({"position": 0}).encode())
+            return await judge(head, now_ns)
+
+        monkeypatch.setattr(sweeping, "_judge", judged)
+        swept = await sweeping.run()
+        assert (swept.logs_cut, swept.logs_kept) == (0, 1)

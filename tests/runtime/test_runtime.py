@@ -380,6 +380,8 @@ async def test_statistics_are_frozen_and_right(opened, store):
         "events_waiting": 2,
         "committing": True,
         "closing": False,
+        "projections": None,
+        "retries": None,
         "retention": attrs.asdict(RetentionStatistics()),
         "runner": attrs.asdict(RunnerStatistics("none")),
     }

@@ -178,7 +178,7 @@ def test_where_nothing_was_planted_nothing_is_found(monkeypatch):
     assert all(run.holds for run in worlds(monkeypatch, MemoryStore))
 
 
-@pytest.mark.parametrize("workload", ["logs", "lifetimes", "workflows"])
+@pytest.mark.parametrize("workload", ["logs", "lifetimes", "workflows", "durable_lifetimes"])
 def test_a_world_of_next_to_nothing_holds(workload):
     """Logs without an event, clients without an answer: nothing there is not nothing that fits."""
     for seed in range(30):

@@ -68,6 +68,8 @@ def plan_of(workload: str, seed: int):
             duration_seconds=60,
             decisions_max=3 * DECISIONS_MAX,
         )
+    if workload == "durable lifetimes":
+        return durable_lifetimes_plan(seed)
     if workload.startswith("lifetimes"):
         return lifetimes_plan(seed, on_disk=workload.endswith("on disk"))
     faults = (
@@ -106,6 +108,29 @@ def lifetimes_plan(seed: int, *, on_disk: bool):
         processes=1 if on_disk else 1 + seed % 2,
         duration_seconds=60 if seed % 2 else 600,
         operations=30,
+        decisions_max=DECISIONS_MAX,
+    )
+
+
+def durable_lifetimes_plan(seed: int):
+    """Choose the plan of a world in which durable workflows are branched and reset, under retention."""
+    from treadle.sim.faults import fault_rates
+    from treadle.sim.plan import Plan
+
+    faults = (
+        (),
+        ("all",),
+        ("crash=60000", "crash_at_append=20", "activity_fails=300", "duplicate=300"),
+        ("unknown_written=40", "unavailable_store=20", "activity_fails=300", "slow_store=100"),
+    )[seed % 4]
+    return Plan(
+        workload="durable_lifetimes",
+        faults=fault_rates(faults),
+        workflows=3,
+        clients=4,
+        operations=15,
+        processes=1 + (seed % 8 == 7),
+        duration_seconds=300,
         decisions_max=DECISIONS_MAX,
     )
 

@@ -68,6 +68,10 @@ DISK = "logs on a disk"
 WF_DISK = "workflows on a disk"
 LIVES = "lifetimes"
 ON_DISK = "lifetimes on disk"
+DURABLE_LIVES = "durable lifetimes"
+RESETTING = "runtime/durable/resetting.py"
+NEEDS = "runtime/retention/needs.py"
+SWEEPING = "runtime/retention/sweeping.py"
 
 MUTANTS = (
     # -- the actor, its inbox, the supervisor --
@@ -373,12 +377,12 @@ MUTANTS = (
     Mutant(
         "a result is told before it is durable",
         TURNS,
-        "        if decided.writes:\n            self._runner.flights.send(instance, decided)\n        else:\n            self._runner.carry_out(instance, decided)\n\n    def _answer_foreign",
+        "        if decided.writes:\n            self._runner.flights.send(instance, decided)\n            return\n        self._runner.carry_out(instance, decided)\n        if instance.offers:",
         "        for effect in decided.effects:\n"
         "            if type(effect).__name__ == 'Closed':\n"
         "                for promise in self._runner._waiters.pop(instance.workflow_id, ()):\n"
         "                    promise.give((effect.status, effect.payload, instance.facts.name))\n"
-        "        if decided.writes:\n            self._runner.flights.send(instance, decided)\n        else:\n            self._runner.carry_out(instance, decided)\n\n    def _answer_foreign",
+        "        if decided.writes:\n            self._runner.flights.send(instance, decided)\n            return\n        self._runner.carry_out(instance, decided)\n        if instance.offers:",
         WF,
         300,
     ),
@@ -731,14 +735,154 @@ MUTANTS = (
         "            seq, digest = 0, digest_before",
         ON_DISK,
     ),
-)
-
-DISK_MUTANTS = (
+    # -- durable workflows' whole lives, and retention --
     Mutant(
-        "what was acknowledged is not synced",
-        "stores/sqlite/schema.py",
-        '("synchronous", "FULL"),',
-        '("synchronous", "OFF"),',
+        "a branch's activities use its parent's keys",
+        ATTEMPTS,
+        "        return message_id(self.workflow_id, self.run, self.seq)",
+        "        return message_id('any', self.run, self.seq)",
+        DURABLE_LIVES,
+    ),
+    Mutant(
+        "attempts go on behind a reset that has abandoned them",
+        RESETTING,
+        "        runner.attempts.cancel_all(\n            instance.workflow_id\n        )",
+        "        (\n            instance.workflow_id\n        )",
+        DURABLE_LIVES,
+        200,
+    ),
+    Mutant(
+        "a reset says that it goes on in the first run",
+        RESETTING,
+        "        run = max(event.seq for event in view.events if event.kind in STARTS and event.seq <= at)",
+        "        run = min(event.seq for event in view.events if event.kind in STARTS and event.seq <= at)",
+        DURABLE_LIVES,
+        200,
+    ),
+    Mutant(
+        "a reset forgets the signals that are to come again",
+        RESETTING,
+        '        if wanted.reapply == "signals" and not status.is_closed:',
+        "        if False:",
+        DURABLE_LIVES,
+    ),
+    Mutant(
+        "what is only played is listed",
+        MEMORY,
+        "        return log.is_shown and (hidden or not log.hidden)",
+        "        return log.is_shown",
+        DURABLE_LIVES,
+    ),
+    Mutant(
+        "what was played is told with other times than it was written with",
+        "runtime/durable/playing.py",
+        "    events = [_encoded(service, workflow_id, event) for event in found.events]",
+        "    events = [\n"
+        "        trusted_event(one.seq, one.timestamp + 1, one.kind, one.payload)\n"
+        "        for one in (_encoded(service, workflow_id, event) for event in found.events)\n"
+        "    ]",
+        DURABLE_LIVES,
+    ),
+    Mutant(
+        "a durable branch says that it was begun elsewhere",
+        BRANCHING,
+        "        branched = msgspec.structs.replace(branched, digest=digest.hex())",
+        "        branched = msgspec.structs.replace(branched, digest=digest.hex(), at=max(1, at - 1))",
+        DURABLE_LIVES,
+    ),
+    Mutant(
+        "a branch is replayed from a run that was not handed all its signals",
+        "runtime/durable/beginning_branches.py",
+        "    if starts and await _lacks_carried(store, codecs, head, events):",
+        "    if False:",
+        DURABLE_LIVES,
+        300,
+    ),
+    Mutant(
+        "a transaction sends nothing",
+        TRANSACTING,
+        "        return Unit(batches, guards, tuple(self._messages), position=self._position)",
+        "        return Unit(batches, guards, (), position=self._position)",
+        DURABLE_LIVES,
+    ),
+    Mutant(
+        "a transaction that was lost sends all the same",
+        TRANSACTING,
+        "            if key_is_taken(error):\n                raise\n            return error",
+        "            for row in transaction.messages:\n"
+        "                await runtime._durable._asking.put(row)\n"
+        "            if key_is_taken(error):\n                raise\n            return error",
+        DURABLE_LIVES,
+        300,
+    ),
+    Mutant(
+        "a log may be cut where no baseline begins",
+        NEEDS,
+        "        return kept is not None and kept.seq == seq - 1",
+        "        return True",
+        DURABLE_LIVES,
+        200,
+    ),
+    Mutant(
+        "what a projection has not read goes",
+        NEEDS,
+        "rows[0].position > checkpoint.position:",
+        "rows[0].position > checkpoint.position + 1_000:",
+        DURABLE_LIVES,
+    ),
+    Mutant(
+        "of closed logs the newest goes first",
+        SWEEPING,
+        "        return heappushpop(newest, closed) if newest else closed",
+        "        return closed",
+        DURABLE_LIVES,
+    ),
+    Mutant(
+        "a rule that lets nothing be cut is not heeded",
+        SWEEPING,
+        "        return await self._cut(head) if rule.cuts else None",
+        "        return await self._cut(head)",
+        DURABLE_LIVES,
+        200,
+    ),
+    Mutant(
+        "a baseline lacks an event",
+        "runtime/baselines.py",
+        "        kept = encode_folded(states.write(fold, at.state, name, at.seq, head.digest))",
+        "        state = at.state[1:] if isinstance(at.state, list) else at.state\n"
+        "        kept = encode_folded(states.write(fold, state, name, at.seq, head.digest))",
+        DURABLE_LIVES,
+    ),
+    Mutant(
+        "a snapshot lacks an event",
+        "runtime/folds.py",
+        "        folded = self._states.write(self._fold, reached.state, self._name, reached.seq, digest)",
+        "        folded = self._states.write(self._fold, reached.state[1:], self._name, reached.seq, digest)",
+        DURABLE_LIVES,
+    ),
+    Mutant(
+        "an attempt that was cancelled before it began begins all the same",
+        ATTEMPTS,
+        "                await self.kernel.checkpoint_if_cancelled()\n",
+        "",
+        DURABLE_LIVES,
+        200,
+    ),
+    Mutant(
+        "inputs that came to nothing hold up those behind them",
+        TURNS,
+        "            self._runner.post(instance)\n\n    def _answer_foreign",
+        "            pass\n\n    def _answer_foreign",
+        DURABLE_LIVES,
+        300,
+    ),
+    Mutant(
+        "a log that begins in the middle begins with another digest",
+        "runtime/beginning.py",
+        "    unit = Unit((batch,), begun=(Begun(workflow_id, events[0].seq, digest_before),))",
+        "    digest_before = b'0' * 16\n"
+        "    batch = batch._replace(digest_before=digest_before)\n"
+        "    unit = Unit((batch,), begun=(Begun(workflow_id, events[0].seq, digest_before),))",
+        DURABLE_LIVES,
     ),
 )
-"""Bugs that only a world over a simulated disk can show; shrunk, but not among those that each must be found."""

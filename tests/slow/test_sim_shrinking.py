@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from mutants import DISK_MUTANTS, JUDGING, MEMORY, MUTANTS
+from mutants import JUDGING, MEMORY, MUTANTS
 from test_sim_mutants import copy_of_package
 
 import treadle
@@ -25,7 +25,7 @@ COMMAND_SECONDS_MAX = 400
 
 def planted(name, file=None):
     """Find a bug of the other tests by its name."""
-    (found,) = [one for one in (*MUTANTS, *DISK_MUTANTS) if one.name == name and file in {None, one.file}]
+    (found,) = [one for one in MUTANTS if one.name == name and file in {None, one.file}]
     return found
 
 

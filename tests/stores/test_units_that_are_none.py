@@ -24,6 +24,8 @@ WRONG_EVERYWHERE = {
     "an id that is no Unicode": BATCH._replace(workflow_id="\ud800"),
     "an event without a seq": BATCH._replace(events=(NewEvent("custom"),)),
     "a guard that is a pair": Unit(guards=((1, 2),)),
+    "an expected record that is none": Unit(expected=(("s", b"k"),)),
+    "an expected record of a number": Unit(expected=(Record("s", 7, None),)),
     "a guard of a number": Unit(guards=(Guard(7, 1, b""),)),
     "an epoch that is a word": Unit(epoch="first"),
 }

@@ -73,6 +73,25 @@ GROUPS: Final = {
   treadle store vacuum
 """,
     ),
+    "projection": (
+        "Look at projections, hold them against the log, and rebuild them.",
+        """Examples:
+
+  treadle projection list
+  treadle projection show totals
+  treadle projection verify totals shop.views
+  treadle projection rebuild totals shop.views
+  treadle projection delete totals
+""",
+    ),
+    "retry": (
+        "Look at what retries that learn have learned.",
+        """Examples:
+
+  treadle retry report
+  treadle retry report --activity charge --picture charge.svg
+""",
+    ),
     "sim": (
         "Simulate whole worlds from a seed: real code, virtual time, faults, every promise checked.",
         """Examples:
@@ -298,6 +317,37 @@ COMMANDS: Final = (
         "store vacuum",
         "retention.vacuuming:vacuum",
         "Write the whole file anew without any slack; nobody else may have it open meanwhile.",
+    ),
+    Command(
+        "projection list",
+        "projections.listing:list_projections",
+        "List the projections of which a store keeps a state: how far each has read, and whether it has"
+        " stopped.",
+    ),
+    Command(
+        "projection show",
+        "projections.showing:show",
+        "Show a projection as it was last written: how far it has read, and its state.",
+    ),
+    Command(
+        "projection verify",
+        "projections.verifying:verify",
+        "Hold what is kept of a projection against a rebuild from the log, and say where they part.",
+    ),
+    Command(
+        "projection rebuild",
+        "projections.rebuilding:rebuild",
+        "Make a projection's state anew from the log, and put it in the place of what is kept.",
+    ),
+    Command(
+        "projection delete",
+        "projections.deleting:delete",
+        "Remove all that is kept of a projection; retention asks for it no longer.",
+    ),
+    Command(
+        "retry report",
+        "retries.reporting:report",
+        "Show what retries that learn have learned: for each arm its attempts, and its chance of success.",
     ),
     Command(
         "workflow branch",

@@ -40,6 +40,7 @@ from treadle.engine.inputs import (
     Update,
     UpdateOutcome,
 )
+from treadle.engine.learning import AdaptivePolicy
 from treadle.engine.messages import MessageKind, encode_message, input_of, message_id
 from treadle.engine.records import RULE_SET, is_engine_start
 from treadle.engine.status import Status
@@ -52,6 +53,7 @@ __all__ = [
     "ActivityDefinition",
     "ActivityDone",
     "ActivityOutcome",
+    "AdaptivePolicy",
     "AnswerUpdate",
     "AttemptFailed",
     "CancelActivity",

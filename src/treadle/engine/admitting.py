@@ -113,10 +113,10 @@ def _activity_done(execution: Execution, given: ActivityDone) -> Admitted:
     outcome = given.outcome
     admitted: Admitted
     if isinstance(outcome, Completed):
-        record = ActivityCompleted(given.seq, Raw(outcome.result), given.attempt)
+        record = ActivityCompleted(given.seq, Raw(outcome.result), given.attempt, given.trial)
         admitted = Admitted(EventKind.ACTIVITY_COMPLETED, record)
     elif isinstance(outcome, Failed):
-        failed = ActivityFailed(given.seq, outcome.failure, given.attempt)
+        failed = ActivityFailed(given.seq, outcome.failure, given.attempt, given.trial)
         admitted = Admitted(EventKind.ACTIVITY_FAILED, failed)
     else:
         admitted = Admitted(EventKind.ACTIVITY_CANCELLED, Answered(given.seq))
@@ -130,7 +130,9 @@ def _attempt_failed(execution: Execution, given: AttemptFailed) -> Admitted:
     if pending is None:
         return UNCHANGED
     machines.step(machines.ACTIVITY, pending.state, EventKind.ACTIVITY_ATTEMPT_FAILED)
-    record = ActivityAttemptFailed(given.seq, given.attempt, given.failure, given.next_due_ns, given.lost)
+    record = ActivityAttemptFailed(
+        given.seq, given.attempt, given.failure, given.next_due_ns, given.lost, given.choice, given.trial
+    )
     return Admitted(EventKind.ACTIVITY_ATTEMPT_FAILED, record)
 
 

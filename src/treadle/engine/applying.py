@@ -173,7 +173,11 @@ def _attempt_failed(execution: Execution, event: WorkflowEvent) -> None:
         return
     pending.state = machines.step(_ACTIVITY, pending.state, event.kind)
     lost = pending.attempts_lost + record.lost
-    pending.attempts = Attempts(record.attempt, lost, record.failure, record.next_due_ns)
+    made = pending.made(b"")
+    # One that was lost says nothing of its route, and is made again as it was.
+    failed_on = made.failed_on if record.lost else made.failures_after()
+    choice = record.choice or made.choice
+    pending.attempts = Attempts(record.attempt, lost, record.failure, record.next_due_ns, choice, failed_on)
     if not pending.is_cancelling:
         execution.run.retrying[record.seq] = record.next_due_ns
 

@@ -19,9 +19,11 @@ from treadle.engine.arguments import encode_arguments
 from treadle.engine.definitions import ActivityDefinition, WorkflowDefinition
 from treadle.engine.driver import Task, current_line
 from treadle.engine.failures import failure_of
+from treadle.engine.learning import AdaptivePolicy, Choice, Standing, choose, stream_of
 from treadle.engine.machines import ActivityState, ChildState
 from treadle.engine.pending import PendingActivity, PendingChild, SentSignal
 from treadle.engine.records import (
+    ActivityScheduled,
     Answered,
     CancelSent,
     ChildCancelRequested,
@@ -32,6 +34,7 @@ from treadle.engine.records import (
     decode_record,
     encode_record,
     scheduled_prefix,
+    with_choice,
 )
 from treadle.engine.registry import Registry
 from treadle.errors import InvalidValueError, RecordedError, UsageError
@@ -56,12 +59,14 @@ class Call(NamedTuple):
 
     Attributes:
         prefix: how its ACTIVITY_SCHEDULED begins.
+        policy: that chooses how its first attempt is made; None when there is nothing to choose.
         accepted: types of arguments that are known to fit; see `Shape`.
         plain: those of them that need no check when they are encoded.
         read: decodes its result; when that raises, `decode_result` says what is wrong.
     """
 
     prefix: bytes
+    policy: AdaptivePolicy | None
     accepted: set[tuple[type, ...]]
     plain: set[tuple[type, ...]]
     read: Callable[[Raw], Any]
@@ -81,9 +86,13 @@ def call_of(definition: ActivityDefinition[..., Any], converter: Converter) -> C
     Returns:
         The call without its arguments.
     """
-    shape = definition.shape
+    shape, retry = definition.shape, definition.options.retry
     return Call(
-        scheduled_prefix(definition), shape.accepted, set(), _reader(shape.hints["return"], converter)
+        scheduled_prefix(definition),
+        retry if isinstance(retry, AdaptivePolicy) else None,
+        shape.accepted,
+        set(),
+        _reader(shape.hints["return"], converter),
     )
 
 
@@ -147,7 +156,10 @@ def schedule_activity(
         arguments = encode_arguments(definition, args, kwargs, execution.converter)
         if types in call.accepted and PLAIN_TYPES.issuperset(types):
             call.plain.add(types)
-    payload = b"%b%b}" % (call.prefix, arguments)
+    prefix = call.prefix
+    if call.policy is not None:
+        prefix = with_choice(prefix, _first_choice(execution, definition.name, call.policy, arguments))
+    payload = b"%b%b}" % (prefix, arguments)
     journal = execution.journal
     position = journal.position
     if (
@@ -160,8 +172,29 @@ def schedule_activity(
     else:
         seq, payload = journal.command(_scheduled, payload)
     pending = PendingActivity(task, seq, payload, journal.now_ns)
+    if call.policy is not None:
+        pending.number = execution.run.choosing_calls
     execution.run.activities[seq] = pending
     return pending
+
+
+def _first_choice(execution: Execution, name: str, policy: AdaptivePolicy, arguments: bytes) -> Choice | None:
+    """Choose how the first attempt is made; while history lasts, take what was chosen then."""
+    journal = execution.journal
+    execution.run.choosing_calls += 1
+    event = journal.peek()
+    if event is not None:
+        # Whatever else is recorded here, the comparison that follows says so.
+        return decode_record(event, ActivityScheduled).choice if event.kind is _scheduled else None
+    execution.run.pass_marks()
+    try:
+        key = policy.key_of(execution.converter.decode(arguments))
+    except InvalidValueError as error:
+        # A slip of whoever defined the activity. Raised into the workflow, it would have to be raised again
+        # by every replay, which does not ask for the key.
+        raise execution.hold(f"{current_line()}: activity {name!r}: {error}", reason=str(error)) from error
+    stream = stream_of(execution.run.seed, execution.run.choosing_calls, 1)
+    return choose(policy, execution.known, Standing(name, key, journal.now_ns), stream)
 
 
 def unusual_call(execution: Execution, definition: Any) -> Call:

@@ -29,6 +29,7 @@ from treadle.engine.functions import (
     checked_name,
     warn_of_trio,
 )
+from treadle.engine.learning.policy import AdaptivePolicy
 from treadle.engine.registry import Registry
 from treadle.engine.retry import Retry, nanoseconds
 from treadle.errors import DefinitionError
@@ -39,6 +40,7 @@ __all__ = [
     "OnCancel",
     "Registry",
     "Retry",
+    "RetryPolicy",
     "WorkflowCodeWarning",
     "WorkflowDefinition",
     "check_annotations",
@@ -54,6 +56,8 @@ __all__ = [
 P = ParamSpec("P")
 R = TypeVar("R")
 
+RetryPolicy: TypeAlias = Retry | AdaptivePolicy
+"""When a failed attempt is followed by another: by a fixed rule, or by one that learns."""
 OnCancel: TypeAlias = Literal["wait", "abandon"]
 """What a cancelled scope does about an activity inside it: wait until the attempt has ended, or leave it."""
 
@@ -73,7 +77,7 @@ class ActivityOptions:
         on_cancel: what a cancelled scope does about it.
     """
 
-    retry: Retry = attrs.field(factory=Retry)
+    retry: RetryPolicy = attrs.field(factory=Retry)
     start_to_close_ns: int | None = None
     schedule_to_close_ns: int | None = None
     heartbeat_ns: int | None = None
@@ -135,7 +139,7 @@ class ActivityDefinition(_Definition[P, R]):
     def with_options(
         self,
         *,
-        retry: Retry | None = None,
+        retry: RetryPolicy | None = None,
         start_to_close_seconds: float | None = None,
         schedule_to_close_seconds: float | None = None,
         heartbeat_seconds: float | None = None,
@@ -220,7 +224,7 @@ def define_activity(function: Callable[P, R], /) -> ActivityDefinition[P, R]: ..
 def define_activity(
     *,
     name: str | None = None,
-    retry: Retry | None = None,
+    retry: RetryPolicy | None = None,
     start_to_close_seconds: float | None = None,
     schedule_to_close_seconds: float | None = None,
     heartbeat_seconds: float | None = None,
@@ -232,7 +236,7 @@ def define_activity(
     /,
     *,
     name: str | None = None,
-    retry: Retry | None = None,
+    retry: RetryPolicy | None = None,
     start_to_close_seconds: float | None = None,
     schedule_to_close_seconds: float | None = None,
     heartbeat_seconds: float | None = None,
@@ -338,15 +342,17 @@ def _checked_hold_on(hold_on: Any) -> tuple[type[BaseException], ...]:
 
 
 def _options(
-    retry: Retry,
+    retry: RetryPolicy,
     start_to_close_seconds: float | None,
     schedule_to_close_seconds: float | None,
     heartbeat_seconds: float | None,
     on_cancel: OnCancel,
     before: ActivityOptions | None = None,
 ) -> ActivityOptions:
-    if not isinstance(retry, Retry):
-        raise DefinitionError(f"retry is a Retry, got {retry!r}; write retry=activity.Retry(attempts=3)")
+    if not isinstance(retry, RetryPolicy):
+        raise DefinitionError(
+            f"retry is a Retry or an AdaptiveRetry, got {retry!r}; write retry=activity.Retry(attempts=3)"
+        )
     if on_cancel not in {"wait", "abandon"}:
         raise DefinitionError(f"on_cancel is 'wait' or 'abandon', got {on_cancel!r}")
     old = before or ActivityOptions(retry=retry)

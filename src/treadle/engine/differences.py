@@ -25,6 +25,7 @@ SHOWN_CHARACTERS_MAX: Final = 200
 DRIFTING_FIELDS: Final = frozenset(
     {
         (EventKind.ACTIVITY_SCHEDULED, "options"),
+        (EventKind.ACTIVITY_SCHEDULED, "choice"),
         (EventKind.CHILD_SCHEDULED, "parent_close"),
         (EventKind.PATCHED, "deprecated"),
         (EventKind.CANCEL_SENT, "reason"),

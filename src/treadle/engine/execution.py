@@ -30,6 +30,7 @@ from treadle.engine.effects import Activation, CancelActivity, Effect, StartActi
 from treadle.engine.failures import Failure
 from treadle.engine.inputs import AttemptFailed, Input, Start, Terminate, TimersFired
 from treadle.engine.journal import DEFAULT_LIMITS, ExecutionLimits, Journal
+from treadle.engine.learning import NOTHING_KNOWN, Known
 from treadle.engine.pending import PendingActivity, PendingChild
 from treadle.engine.reading import ask
 from treadle.engine.records import (
@@ -73,12 +74,14 @@ class Execution:
         limits: what one run may grow to.
         first_seq: the seq of the first event; above 1 when the id had an earlier run. Replay takes it from
             the log.
+        known: what was learned of arms, by which first attempts are chosen that no log knows of yet.
 
     Attributes:
         definition: its code.
         registry: the activities it may run.
         converter: values to JSON and back.
         limits: what one run may grow to.
+        known: what was learned of arms.
         journal: its log, as far as it is in memory.
         run: the state of the present run.
         status: where it stands.
@@ -90,7 +93,7 @@ class Execution:
 
     __slots__ = (
         "__weakref__", "calls", "converter", "definition", "encode_plain", "is_spoilt", "is_started",
-        "journal", "limits", "registry", "run", "status",
+        "journal", "known", "limits", "registry", "run", "status",
     )  # fmt: skip
 
     run: Run
@@ -104,11 +107,13 @@ class Execution:
         *,
         limits: ExecutionLimits = DEFAULT_LIMITS,
         first_seq: int = 1,
+        known: Known = NOTHING_KNOWN,
     ) -> None:
         self.definition = definition
         self.registry = registry
         self.converter = converter
         self.limits = limits
+        self.known = known
         self.journal = Journal(workflow_id, definition, limits, self._decode_value, first_seq)
         # Not every converter has it; see `JsonConverter.encode_plain`.
         self.encode_plain = getattr(converter, "encode_plain", _never_plain)

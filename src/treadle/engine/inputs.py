@@ -12,6 +12,7 @@ from typing import Final, Literal
 import attrs
 
 from treadle.engine.failures import Failure
+from treadle.engine.learning.arms import Choice, Trial
 
 SEED_SIZE_BYTES: Final = 16
 """128 bits of chance for each run: as many as a UUID has, which `uuid4` promises."""
@@ -105,11 +106,13 @@ class ActivityDone:
         seq: of its ACTIVITY_SCHEDULED.
         outcome: how.
         attempt: which attempt it was, counted from 1.
+        trial: what the attempt teaches a policy that learns, or None.
     """
 
     seq: int
     outcome: ActivityOutcome
     attempt: int = 1
+    trial: Trial | None = None
 
 
 @attrs.frozen(slots=True)
@@ -122,6 +125,8 @@ class AttemptFailed:
         failure: what was raised, or that its process was lost.
         next_due_ns: when the next attempt begins.
         lost: whether its process died with it, which has a bound of its own.
+        choice: how the next attempt is made, when the policy chooses; without one as the failed one was.
+        trial: what the failed attempt teaches a policy that learns, or None.
     """
 
     seq: int
@@ -129,6 +134,8 @@ class AttemptFailed:
     failure: Failure
     next_due_ns: int
     lost: bool = False
+    choice: Choice | None = None
+    trial: Trial | None = None
 
 
 @attrs.frozen(slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -10,8 +11,10 @@ import msgspec
 from treadle.engine.definitions import ActivityOptions, WorkflowDefinition
 from treadle.engine.driver import CancelScope, Task
 from treadle.engine.failures import Failure
+from treadle.engine.learning import Choice
 from treadle.engine.machines import ActivityState, ChildState, UpdateState
 from treadle.engine.records import ActivityScheduled, options_of
+from treadle.engine.retrying import NO_FAILURES, PLAINLY_MADE, Made
 
 
 @attrs.define(slots=True)
@@ -23,12 +26,16 @@ class Attempts:
         lost: how many of them because their process was lost.
         failure: of the last one.
         next_due_ns: when the next one begins.
+        choice: how it is made, by a policy that chooses.
+        failed_on: for such a policy, how many have failed on each route.
     """
 
     failed: int
     lost: int
     failure: Failure
     next_due_ns: int
+    choice: Choice | None = None
+    failed_on: Mapping[str, int] = NO_FAILURES
 
 
 class PendingActivity(msgspec.Struct, eq=False):
@@ -41,6 +48,7 @@ class PendingActivity(msgspec.Struct, eq=False):
         scheduled_ns: when it was scheduled.
         state: where it stands.
         attempts: those that have failed, or None.
+        number: which of the run's calls it is whose attempts a policy chooses; 0 for any other.
     """
 
     # A struct and no attrs class: replay makes one for each activity ever run, and this one is made in C.
@@ -50,6 +58,7 @@ class PendingActivity(msgspec.Struct, eq=False):
     scheduled_ns: int
     state: ActivityState = ActivityState.SCHEDULED
     attempts: Attempts | None = None
+    number: int = 0
 
     def __repr__(self) -> str:
         return f"activity {self.name!r} (seq {self.seq})"
@@ -75,6 +84,16 @@ class PendingActivity(msgspec.Struct, eq=False):
         return options_of(self.record)
 
     @property
+    def choice(self) -> Choice | None:
+        """How its next attempt, or the one in flight, is made; None for a policy that does not choose."""
+        return self.record.choice if self.attempts is None else self.attempts.choice
+
+    @property
+    def failed_on(self) -> Mapping[str, int]:
+        """How many attempts have failed on each route, for a policy that chooses."""
+        return NO_FAILURES if self.attempts is None else self.attempts.failed_on
+
+    @property
     def attempts_failed(self) -> int:
         """How many attempts have failed; the next one is this plus one."""
         return 0 if self.attempts is None else self.attempts.failed
@@ -83,6 +102,18 @@ class PendingActivity(msgspec.Struct, eq=False):
     def attempts_lost(self) -> int:
         """How many of the failed attempts were lost with their process."""
         return 0 if self.attempts is None else self.attempts.lost
+
+    def made(self, seed: bytes) -> Made:
+        """Tell what its next attempt is made with.
+
+        Args:
+            seed: of the run.
+
+        Returns:
+            What a policy that chooses is asked by, once the attempt has ended.
+        """
+        choice = self.choice
+        return PLAINLY_MADE if choice is None else Made(choice, self.failed_on, seed, self.number)
 
     @property
     def next_due_ns(self) -> int | None:

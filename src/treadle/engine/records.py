@@ -12,9 +12,16 @@ from typing import Any, Final, TypeVar
 import msgspec
 from msgspec import Raw
 
-from treadle.engine.definitions import ActivityDefinition, ActivityOptions, OnCancel, Retry
+from treadle.engine.definitions import ActivityDefinition, ActivityOptions, OnCancel, Retry, RetryPolicy
 from treadle.engine.failures import Failure
 from treadle.engine.inputs import ChildFailure
+from treadle.engine.learning import AdaptivePolicy, Choice, Trial
+from treadle.engine.learning.policy import (
+    ATTEMPT_COST_SECONDS,
+    HALF_LIFE_SECONDS,
+    ONE_ROUTE,
+    PRIOR_ATTEMPTS,
+)
 from treadle.engine.retry import ATTEMPTS_DEFAULT
 from treadle.errors import CorruptStoreError
 from treadle.events import EventKind, WorkflowEvent
@@ -80,6 +87,21 @@ class RetryRecord(Record, frozen=True):
     non_retryable: tuple[str, ...] = ()
 
 
+class AdaptiveRecord(Record, frozen=True):
+    """How a failed activity is tried again by a policy that learns; see `AdaptivePolicy`.
+
+    The key is not here: what its function told for this call stands in the choice.
+    """
+
+    arms: tuple[float, ...]
+    routes: tuple[str, ...] = ONE_ROUTE
+    half_life_seconds: float = HALF_LIFE_SECONDS
+    attempt_cost_seconds: float = ATTEMPT_COST_SECONDS
+    prior_attempts: float = PRIOR_ATTEMPTS
+    attempts: int | None = ATTEMPTS_DEFAULT
+    non_retryable: tuple[str, ...] = ()
+
+
 class OptionsRecord(Record, frozen=True):
     """How an activity is run; the fields of `ActivityOptions`."""
 
@@ -88,13 +110,15 @@ class OptionsRecord(Record, frozen=True):
     schedule_to_close_ns: int | None = None
     heartbeat_ns: int | None = None
     on_cancel: OnCancel = "wait"
+    adaptive: AdaptiveRecord | None = None
 
 
 class ActivityScheduled(Record, kw_only=True, frozen=True):
-    """ACTIVITY_SCHEDULED; the recorded options count. The arguments stand last: see `scheduled_prefix`."""
+    """ACTIVITY_SCHEDULED; the recorded options and choice count. The arguments stand last, for a prefix."""
 
     name: str
     options: OptionsRecord | None = None
+    choice: Choice | None = None
     args: Raw
 
 
@@ -104,6 +128,7 @@ class ActivityCompleted(Record, frozen=True):
     seq: int
     result: Raw
     attempt: int = 1
+    trial: Trial | None = None
 
 
 class ActivityFailed(Record, frozen=True):
@@ -112,6 +137,7 @@ class ActivityFailed(Record, frozen=True):
     seq: int
     failure: Failure
     attempt: int = 1
+    trial: Trial | None = None
 
 
 class ActivityAttemptFailed(Record, frozen=True):
@@ -122,6 +148,8 @@ class ActivityAttemptFailed(Record, frozen=True):
     failure: Failure
     next_due_ns: int
     lost: bool = False
+    choice: Choice | None = None
+    trial: Trial | None = None
 
 
 class Answered(Record, frozen=True):
@@ -342,19 +370,48 @@ def scheduled_prefix(definition: ActivityDefinition[..., Any]) -> bytes:
     return encode_record(record).removesuffix(b"null}")
 
 
+def with_choice(prefix: bytes, choice: Choice | None) -> bytes:
+    """Write a choice into the beginning of an ACTIVITY_SCHEDULED.
+
+    Args:
+        prefix: as `scheduled_prefix` gives it.
+        choice: how the first attempt is made; None for a policy that does not choose.
+
+    Returns:
+        JSON without its end.
+    """
+    if choice is None:
+        return prefix
+    return b'%b"choice":%b,"args":' % (prefix.removesuffix(b'"args":'), encode_record(choice))
+
+
 def _options_record(options: ActivityOptions) -> OptionsRecord | None:
-    retry = options.retry
-    retry_record = RetryRecord(
-        retry.initial_seconds, retry.backoff, retry.maximum_seconds, retry.attempts, retry.non_retryable_names
-    )
+    adaptive, retry_record = _retry_records(options.retry)
     record = OptionsRecord(
-        None if retry_record == RetryRecord() else retry_record,
+        retry_record,
         options.start_to_close_ns,
         options.schedule_to_close_ns,
         options.heartbeat_ns,
         options.on_cancel,
+        adaptive,
     )
     return None if record == OptionsRecord() else record
+
+
+def _retry_records(retry: RetryPolicy) -> tuple[AdaptiveRecord | None, RetryRecord | None]:
+    bounds = retry.attempts, retry.non_retryable_names
+    if isinstance(retry, AdaptivePolicy):
+        adaptive = AdaptiveRecord(
+            retry.arms,
+            retry.routes,
+            retry.half_life_seconds,
+            retry.attempt_cost_seconds,
+            retry.prior_attempts,
+            *bounds,
+        )
+        return adaptive, None
+    record = RetryRecord(retry.initial_seconds, retry.backoff, retry.maximum_seconds, *bounds)
+    return None, None if record == RetryRecord() else record
 
 
 def options_of(record: ActivityScheduled) -> ActivityOptions:
@@ -367,20 +424,20 @@ def options_of(record: ActivityScheduled) -> ActivityOptions:
         The options; types that are not retried stand there by name.
     """
     options = record.options or OptionsRecord()
-    retry = options.retry or RetryRecord()
     return ActivityOptions(
-        retry=Retry(
-            initial_seconds=retry.initial_seconds,
-            backoff=retry.backoff,
-            maximum_seconds=retry.maximum_seconds,
-            attempts=retry.attempts,
-            non_retryable=retry.non_retryable,
-        ),
+        retry=_retry_of(options),
         start_to_close_ns=options.start_to_close_ns,
         schedule_to_close_ns=options.schedule_to_close_ns,
         heartbeat_ns=options.heartbeat_ns,
         on_cancel=options.on_cancel,
     )
+
+
+def _retry_of(options: OptionsRecord) -> RetryPolicy:
+    # The records' fields have the names of the policies'.
+    if options.adaptive is not None:
+        return AdaptivePolicy(**msgspec.structs.asdict(options.adaptive))
+    return Retry(**msgspec.structs.asdict(options.retry or RetryRecord()))
 
 
 def is_engine_start(event: WorkflowEvent) -> bool:

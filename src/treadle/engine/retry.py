@@ -50,8 +50,64 @@ def nanoseconds(seconds: float, what: str, *, zero: bool = False) -> int:
     return found
 
 
-def _names(value: Iterable[NonRetryable]) -> tuple[NonRetryable, ...]:
+def nanoseconds_asked(seconds: float) -> int:
+    """Tell the wait that a failure asks for.
+
+    Args:
+        seconds: what it says.
+
+    Returns:
+        Nanoseconds, at most ten years of them.
+    """
+    return round(min(seconds, SECONDS_MAX) * NANOSECONDS)
+
+
+def as_kinds(value: NonRetryable | Iterable[NonRetryable]) -> tuple[NonRetryable, ...]:
+    """Take what a caller gives as `non_retryable`.
+
+    Args:
+        value: one type or name, or several.
+
+    Returns:
+        All of them.
+    """
     return (value,) if isinstance(value, str | type) else tuple(value)
+
+
+def names_of(kinds: Iterable[NonRetryable]) -> tuple[str, ...]:
+    """Name exception types as an event keeps them.
+
+    Args:
+        kinds: types, or names already.
+
+    Returns:
+        Their names.
+    """
+    return tuple(kind if isinstance(kind, str) else type_name(kind) for kind in kinds)
+
+
+def check_bounds(what: str, attempts: Any, kinds: Iterable[Any]) -> None:
+    """Refuse what bounds no retries: a number of attempts, and the failures that are not tried again.
+
+    Args:
+        what: the policy, for the error's words.
+        attempts: how many attempts there are in all, or None.
+        kinds: exception types, or their names.
+
+    Raises:
+        InvalidValueError: one of them is none.
+    """
+    if attempts is not None and (type(attempts) is not int or attempts < 1):
+        raise InvalidValueError(
+            f"{what}.attempts is an int from 1, or None for no end, got {attempts!r}; attempts=1 tries once"
+        )
+    for kind in kinds:
+        is_type = isinstance(kind, type) and issubclass(kind, BaseException)
+        if not is_type and not (isinstance(kind, str) and kind):
+            raise InvalidValueError(
+                f"{what}.non_retryable holds exception types or their names, got {kind!r};"
+                " write (ValueError,) or ('Declined',)"
+            )
 
 
 @attrs.frozen(kw_only=True)
@@ -75,7 +131,7 @@ class Retry:
     backoff: float = 2
     maximum_seconds: float = 100
     attempts: int | None = ATTEMPTS_DEFAULT
-    non_retryable: tuple[NonRetryable, ...] = attrs.field(default=(), converter=_names)
+    non_retryable: tuple[NonRetryable, ...] = attrs.field(default=(), converter=as_kinds)
 
     def __attrs_post_init__(self) -> None:
         initial = nanoseconds(self.initial_seconds, "Retry.initial_seconds", zero=True)
@@ -88,18 +144,12 @@ class Retry:
             raise InvalidValueError(
                 f"Retry.backoff is a number from 1 to {BACKOFF_MAX:,}, got {self.backoff!r}"
             )
-        if self.attempts is not None and (type(self.attempts) is not int or self.attempts < 1):
-            raise InvalidValueError(
-                f"Retry.attempts is an int from 1, or None for no end, got {self.attempts!r};"
-                " attempts=1 tries once"
-            )
-        for kind in self.non_retryable:
-            _check_non_retryable(kind)
+        check_bounds("Retry", self.attempts, self.non_retryable)
 
     @property
     def non_retryable_names(self) -> tuple[str, ...]:
         """The names of the types after which no further attempt is made, as an event keeps them."""
-        return tuple(kind if isinstance(kind, str) else type_name(kind) for kind in self.non_retryable)
+        return names_of(self.non_retryable)
 
     def delay_ns(self, attempt: int) -> int:
         """Compute the wait after a failed attempt.
@@ -134,7 +184,7 @@ class Retry:
         if self.attempts is not None and attempt >= self.attempts:
             return None
         if retry_after_seconds is not None:
-            return round(min(retry_after_seconds, SECONDS_MAX) * NANOSECONDS)
+            return nanoseconds_asked(retry_after_seconds)
         return self.delay_ns(attempt)
 
 
@@ -166,12 +216,3 @@ def is_refused(exception: BaseException, names: Iterable[str]) -> bool:
         (isinstance(own, str) and own in wanted)
         or any(cls.__name__ in wanted or type_name(cls) in wanted for cls in type(exception).__mro__)
     )
-
-
-def _check_non_retryable(kind: Any) -> None:
-    is_type = isinstance(kind, type) and issubclass(kind, BaseException)
-    if not is_type and not (isinstance(kind, str) and kind):
-        raise InvalidValueError(
-            f"Retry.non_retryable holds exception types or their names, got {kind!r};"
-            " write (ValueError,) or ('Declined',)"
-        )

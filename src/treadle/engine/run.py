@@ -76,13 +76,15 @@ class Run:
         updates_pending: accepted and not ended, by id.
         updates_done: ids of finished ones with the seq of their UPDATE_COMPLETED, oldest first.
         patches: what `patched` has answered, by id.
+        choosing_calls: how many calls there were whose attempts a policy chooses.
         continuing: the arguments of the next run, once the code has asked for it.
         cancel: the cancel request that was taken, or None.
         late_cancel: one that came when the run was already being unwound for the next.
     """
 
     __slots__ = (
-        "_random", "_timer_heap", "_uuids", "activities", "cancel", "children", "continuing", "late_cancel",
+        "_random", "_timer_heap", "_uuids", "activities", "cancel", "children", "choosing_calls",
+        "continuing", "late_cancel",
         "parent", "patches", "queries", "retrying", "scheduler", "seed", "sent", "signals", "started_ns",
         "timer_of", "timers", "updates", "updates_done", "updates_pending",
     )  # fmt: skip
@@ -106,6 +108,7 @@ class Run:
         self.updates_pending: dict[str, PendingUpdate] = {}
         self.updates_done: dict[str, int] = {}
         self.patches: dict[str, bool] = {}
+        self.choosing_calls = 0
         self.continuing: bytes | None = None
         self.cancel: CancelRequest | None = None
         self.late_cancel: CancelRequest | None = None

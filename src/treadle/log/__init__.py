@@ -19,13 +19,32 @@ from treadle.log.branching import (
     encode_reset,
 )
 from treadle.log.digests import DIGEST_SIZE_BYTES, chain_digest, next_digest, pack_fixed, root_digest
-from treadle.log.folds import Fold, FoldedState, decode_folded, encode_folded, is_folded
+from treadle.log.folds import (
+    HORIZON_KEY,
+    HORIZON_SPACE,
+    PROJECTIONS,
+    Fold,
+    FoldedState,
+    StateConverter,
+    check_called,
+    check_counted,
+    check_form,
+    check_named,
+    decode_folded,
+    encode_folded,
+    is_folded,
+    read_state,
+    write_state,
+)
 from treadle.log.visitor import Visitor
 from treadle.log.workflow_log import Appended, WorkflowLog, check_range, check_reducer, list_of
 
 __all__ = [
     "ADMISSION",
     "DIGEST_SIZE_BYTES",
+    "HORIZON_KEY",
+    "HORIZON_SPACE",
+    "PROJECTIONS",
     "SEED_SIZE_BYTES",
     "Answer",
     "Appended",
@@ -33,11 +52,16 @@ __all__ = [
     "Fold",
     "FoldedState",
     "Reset",
+    "StateConverter",
     "Visitor",
     "WorkflowLog",
     "chain_digest",
     "check_batch",
     "check_batch_size",
+    "check_called",
+    "check_counted",
+    "check_form",
+    "check_named",
     "check_range",
     "check_reducer",
     "decode_branched",
@@ -52,6 +76,8 @@ __all__ = [
     "list_of",
     "next_digest",
     "pack_fixed",
+    "read_state",
     "refusal",
     "root_digest",
+    "write_state",
 ]

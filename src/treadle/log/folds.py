@@ -7,7 +7,7 @@ what another function, or an earlier version of this one, has left; hence the na
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import attrs
 import msgspec
@@ -22,14 +22,39 @@ NAME_SIZE_BYTES_MAX: Final = 100
 """A fold's name stands in every baseline and beside every snapshot: a name, not a sentence."""
 VERSION_MAX: Final = 2**31 - 1
 """Versions are counted by hand."""
+PROJECTIONS: Final = "treadle:projection"
+"""The namespace of registered projections; a key is its name, a value JSON whose `position` is the last
+position that it has read. Nothing behind the least of them is removed."""
+
+HORIZON_SPACE: Final = "treadle:retention"
+HORIZON_KEY: Final = b"horizon"
+"""The record of the retention horizon, a position in decimal: no event behind it was ever removed, and those
+up to it may have been. It only rises, and rises before anything is removed."""
 
 
-def _named(_: object, __: object, name: Any) -> None:
+# -- what a fold is made of; a projection is a fold over the feed, and held to the same ------------------
+
+
+def check_named(instance: object, _: object, name: Any) -> None:
+    """Refuse what is no fold's name; an attrs validator.
+
+    Args:
+        instance: what is to be called so.
+        _: unused.
+        name: the name.
+
+    Raises:
+        InvalidValueError: it is none.
+    """
     if not isinstance(name, str) or not name.isprintable() or not 1 <= _size(name) <= NAME_SIZE_BYTES_MAX:
         raise InvalidValueError(
-            f"a fold's name is a printable str of 1-{NAME_SIZE_BYTES_MAX} UTF-8 bytes, got {name!r:.60};"
-            " call it after what it computes"
+            f"a {_word(instance)}'s name is a printable str of 1-{NAME_SIZE_BYTES_MAX} UTF-8 bytes, got"
+            f" {name!r:.60}; call it after what it computes"
         )
+
+
+def _word(instance: object) -> str:
+    return type(instance).__name__.lower()
 
 
 def _size(name: str) -> int:
@@ -39,18 +64,147 @@ def _size(name: str) -> int:
         return 0
 
 
-def _counted(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+def check_counted(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """Refuse what is no version of a fold, or no number of events; an attrs validator.
+
+    Args:
+        instance: the fold.
+        attribute: what it is.
+        value: the number.
+
+    Raises:
+        InvalidValueError: it is none.
+    """
     if type(value) is not int or not 1 <= value <= VERSION_MAX:
-        raise InvalidValueError(f"a fold's {attribute.name} is an int from 1 on, got {value!r:.60}")
-
-
-def _called(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if not callable(value):
-        advice = "; write lambda: ..., so that each log begins with one of its own"
         raise InvalidValueError(
-            f"a fold's {attribute.name} is a function, got {value!r:.60}"
+            f"a {_word(instance)}'s {attribute.name} is an int from 1 on, got {value!r:.60}"
+        )
+
+
+def check_called(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """Refuse what cannot be called; an attrs validator.
+
+    Args:
+        instance: the fold.
+        attribute: which of its functions.
+        value: what was given for it.
+
+    Raises:
+        InvalidValueError: it is no function.
+    """
+    if not callable(value):
+        advice = "; write lambda: ..., so that each state begins as one of its own"
+        raise InvalidValueError(
+            f"a {_word(instance)}'s {attribute.name} is a function, got {value!r:.60}"
             f"{advice if attribute.name == 'initial' else ''}"
         )
+
+
+class StateConverter(Protocol):
+    """Values to JSON and back, as `treadle.payloads.Converter` does it; of which this room does not know."""
+
+    def encode(self, value: Any) -> bytes:
+        """Turn a value into JSON."""
+
+    def decode(self, payload: bytes, annotation: Any = ...) -> Any:
+        """Make the value again."""
+
+
+class StateForm(Protocol[S]):
+    """What is asked of a fold, or of a projection, about the form of its states."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def state(self) -> Any:
+        """The state's type, for the converter."""
+
+    @property
+    def encode(self) -> Callable[[S], bytes] | None:
+        """Turns a state into bytes, instead of the converter."""
+
+    @property
+    def decode(self) -> Callable[[bytes], S] | None:
+        """Turns those bytes into the state again."""
+
+
+def check_form(form: StateForm[Any]) -> None:
+    """See that what is written can be read.
+
+    Args:
+        form: a fold or projection.
+
+    Raises:
+        InvalidValueError: it has one of `encode` and `decode`.
+    """
+    if (form.encode is None) != (form.decode is None):
+        raise InvalidValueError(
+            f"{_word(form)} {form.name!r} has one of encode and decode; give both, or neither for the"
+            " converter"
+        )
+
+
+def write_state(form: StateForm[S], state: S, converter: StateConverter) -> bytes:
+    """Put a state into the form in which it is kept, and see that it comes back as it was.
+
+    Args:
+        form: the fold or projection whose it is.
+        state: the state.
+        converter: for one without an `encode` of its own.
+
+    Returns:
+        JSON, or what `encode` has made.
+
+    Raises:
+        InvalidValueError: the state has no JSON form, or would come back as something else.
+    """
+    kept = _form_of(form, state, converter)
+    # A state that comes back as something else would give another replay, one day, unseen.
+    back = read_state(form, kept, converter)
+    if back == state:
+        return kept
+    # Without an `==` of its own, a value is equal to itself alone: its form has to speak for it.
+    plain = type(back) is type(state) and type(state).__eq__ is object.__eq__
+    if plain and _form_of(form, back, converter) == kept:
+        return kept
+    word = _word(form)
+    raise InvalidValueError(
+        f"the state of {word} {form.name!r} would come back as {back!r:.80} instead of {state!r:.80};"
+        f" name its type with {type(form).__name__}(state=...), or give encode and decode"
+    )
+
+
+def _form_of(form: StateForm[S], state: S, converter: StateConverter) -> bytes:
+    if form.encode is None:
+        return converter.encode(state)
+    data: object = form.encode(state)
+    if type(data) is not bytes:
+        raise InvalidValueError(
+            f"encode of {_word(form)} {form.name!r} gives bytes, got {type(data).__name__}"
+        )
+    return data
+
+
+def read_state(form: StateForm[S], kept: bytes, converter: StateConverter) -> S:
+    """Make a state again of the form in which it is kept.
+
+    Args:
+        form: the fold or projection whose it is.
+        kept: what `write_state` has made.
+        converter: for one without a `decode` of its own.
+
+    Returns:
+        The state.
+
+    Raises:
+        InvalidValueError: it does not fit.
+    """
+    if form.decode is not None:
+        return form.decode(kept)
+    state: S = converter.decode(kept, form.state)
+    return state
 
 
 @attrs.frozen(slots=True)
@@ -78,30 +232,27 @@ class Fold(Generic[S]):
         InvalidValueError: a name, version or function is none, or one of `encode` and `decode` is missing.
     """
 
-    name: str = attrs.field(validator=_named)
-    version: int = attrs.field(validator=_counted)
-    initial: Callable[[], S] = attrs.field(validator=_called)
-    apply: Callable[[S, WorkflowEvent], S] = attrs.field(validator=_called)
+    name: str = attrs.field(validator=check_named)
+    version: int = attrs.field(validator=check_counted)
+    initial: Callable[[], S] = attrs.field(validator=check_called)
+    apply: Callable[[S, WorkflowEvent], S] = attrs.field(validator=check_called)
     state: Any = attrs.field(default=Any, kw_only=True)
     encode: Callable[[S], bytes] | None = attrs.field(
-        default=None, kw_only=True, validator=attrs.validators.optional(_called)
+        default=None, kw_only=True, validator=attrs.validators.optional(check_called)
     )
     decode: Callable[[bytes], S] | None = attrs.field(
-        default=None, kw_only=True, validator=attrs.validators.optional(_called)
+        default=None, kw_only=True, validator=attrs.validators.optional(check_called)
     )
     upgrade: Callable[[int, Any], S] | None = attrs.field(
-        default=None, kw_only=True, validator=attrs.validators.optional(_called)
+        default=None, kw_only=True, validator=attrs.validators.optional(check_called)
     )
     snapshot_every: int | None = attrs.field(
-        default=None, kw_only=True, validator=attrs.validators.optional(_counted)
+        default=None, kw_only=True, validator=attrs.validators.optional(check_counted)
     )
 
     def __attrs_post_init__(self) -> None:
         """See that what is written can be read."""
-        if (self.encode is None) != (self.decode is None):
-            raise InvalidValueError(
-                f"fold {self.name!r} has one of encode and decode; give both, or neither for the converter"
-            )
+        check_form(self)
 
 
 class FoldedState(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import attrs
 import msgspec
 
-from treadle.errors import ConflictError, UsageError, WorkflowExistsError
+from treadle.errors import ConflictError, EventsPrunedError, UsageError, WorkflowExistsError
 from treadle.events import EventKind, WorkflowEvent, WorkflowId, check_seq
 from treadle.log import (
     DIGEST_SIZE_BYTES,
@@ -46,8 +46,19 @@ async def branch(runtime: Runtime, parent: WorkflowId, at: int, to: WorkflowId, 
     check_seq(at + 1)
     beginning = _Beginning(Branched(parent, at, "", _seed(runtime)), to, runtime._kernel.wall_time_ns())
     await _commit_birth(runtime, Graft(to, parent, at, beginning.finish), to)
-    if beginning.unread is not None:
-        await _commit_birth(runtime, await _read_up(runtime, beginning, beginning.unread, mode), to)
+    for _ in range(runtime.config.readmissions_max):
+        if beginning.unread is None:
+            return
+        try:
+            await _commit_birth(runtime, await _read_up(runtime, beginning, beginning.unread, mode), to)
+        except EventsPrunedError as error:
+            # Cut since its head was read: the run that a branch there would go on in may begin later now.
+            if error.first_kept_seq > at:
+                raise
+            lost = error
+        else:
+            return
+    raise lost
 
 
 @attrs.define(slots=True, eq=False)
@@ -89,9 +100,9 @@ class _Beginning:
         event = WorkflowEvent(at + 1, self.now_ns, EventKind.BRANCHED, encode_branched(branched))
         facts, records, hidden = (None, (), False) if birth is None else birth
         batch = Batch(to, digest, (event,), (chain_digest(digest, event),), facts=facts)
-        return Unit(
-            (batch,), records=records, branches=(Branch(to, WorkflowId(branched.parent), at, digest, hidden),)
-        )
+        needs_seq = None if facts is None else facts.run_start_seq
+        begins = Branch(to, WorkflowId(branched.parent), at, digest, hidden, needs_seq)
+        return Unit((batch,), records=records, branches=(begins,))
 
 
 async def _read_up(runtime: Runtime, beginning: _Beginning, digest: bytes, mode: BranchMode) -> Unit:

@@ -30,9 +30,9 @@ _neighbours: Final[dict[int, list[Changes]]] = {}
 
 @attrs.define(slots=True, eq=False)
 class Interest:
-    """One follower's wish to hear of one log, from before it reads until it waits no longer."""
+    """One follower's wish to hear of one log, or of all, from before it reads until it waits no longer."""
 
-    workflow_id: WorkflowId
+    workflow_id: WorkflowId | None
     kernel: Kernel
     changed: bool = False
     task: trio.lowlevel.Task | None = None
@@ -68,6 +68,7 @@ class Changes:
         self._poll_seconds = poll_seconds
         # Dicts for their order: any of very many who follow one log leaves at once.
         self._interests: dict[WorkflowId, dict[Interest, None]] = {}
+        self._feed_interests: dict[Interest, None] = {}
         self._error: TreadleError | None = None
         self._poller: trio.lowlevel.Task | None = None
         self._thread = threading.get_ident()
@@ -87,7 +88,8 @@ class Changes:
                 del _neighbours[id(self._store)]
 
     def group_committed(self) -> None:
-        """Tell the other runtimes over this store that something was written."""
+        """Tell those who follow the feed, here and in the other runtimes, that something was written."""
+        self._hint_feed()
         if len(self._neighbours) > 1:
             for other in list(self._neighbours):
                 # A task is woken by its own thread alone; who shares such a store between threads must poll.
@@ -97,14 +99,14 @@ class Changes:
 
     @property
     def anybody(self) -> bool:
-        """Whether anybody follows."""
+        """Whether anybody follows a log."""
         return bool(self._interests)
 
-    def enter(self, workflow_id: WorkflowId) -> Interest:
+    def enter(self, workflow_id: WorkflowId | None) -> Interest:
         """Begin to listen; must be called before the read that may find nothing.
 
         Args:
-            workflow_id: the log.
+            workflow_id: the log; None for the feed, of which a whole group's commit is one hint.
 
         Returns:
             The interest, to be given to `wait` and then to `leave`.
@@ -115,7 +117,10 @@ class Changes:
         if self._error is not None:
             raise_own(self._error)
         interest = Interest(workflow_id, self._kernel)
-        self._interests.setdefault(workflow_id, {})[interest] = None
+        listening = self._feed_interests
+        if workflow_id is not None:
+            listening = self._interests.setdefault(workflow_id, {})
+        listening[interest] = None
         self._wake_poller()
         return interest
 
@@ -125,6 +130,9 @@ class Changes:
         Args:
             interest: from `enter`.
         """
+        if interest.workflow_id is None:
+            del self._feed_interests[interest]
+            return
         listening = self._interests[interest.workflow_id]
         del listening[interest]
         if not listening:
@@ -177,7 +185,7 @@ class Changes:
             return
         seen: int | None = None
         while True:
-            if not self.anybody:
+            if not self.anybody and not self._feed_interests:
                 self._poller = trio.lowlevel.current_task()
                 await self._kernel.park(self._forget_poller)
             try:
@@ -193,7 +201,12 @@ class Changes:
                 self._hint_all()
             await self._kernel.sleep(self._poll_seconds)
 
+    def _hint_feed(self) -> None:
+        for interest in list(self._feed_interests):
+            interest.hint()
+
     def _hint_all(self) -> None:
+        self._hint_feed()
         for listening in list(self._interests.values()):
             for interest in listening:
                 interest.hint()

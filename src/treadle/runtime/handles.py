@@ -207,6 +207,7 @@ class WorkflowHandle(DurableHandle):
             SequenceGapError: this log does not reach that far.
             EventsPrunedError: `at` lies below the first kept seq.
             WorkflowExistsError: the id is in use, or was.
+            CodecError: the start of the run it would go on in cannot be read without its codec.
             RuntimeClosedError: the runtime is closing; nothing was written.
             StoreError: the store failed; its `written` says whether the branch may be there.
         """

@@ -18,6 +18,7 @@ from treadle.events import workflow_id as make_workflow_id
 from treadle.kernel import Kernel, TrioKernel
 from treadle.log import Fold
 from treadle.payloads import Codec, CodecChain, Converter
+from treadle.runtime.companions import Companion, Companions, Host, check_companion
 from treadle.runtime.config import RuntimeConfig
 from treadle.runtime.diffing import LogDiff, check_diff
 from treadle.runtime.durable.describing import RunnerStatistics
@@ -60,6 +61,9 @@ class RuntimeStatistics:
         closing: whether the runtime takes nothing more.
         runner: what it does about durable workflows.
         retention: what it has removed.
+        projections: what the projections tell that it keeps up; None without any.
+        retries: how the projection stands of what its activities' retries have learned; None without such
+            retries, or where another process is the runner.
     """
 
     workflows_known: int
@@ -75,6 +79,8 @@ class RuntimeStatistics:
     closing: bool
     runner: RunnerStatistics
     retention: RetentionStatistics
+    projections: Any
+    retries: Any
 
 
 class Runtime:
@@ -92,6 +98,7 @@ class Runtime:
         config: RuntimeConfig,
         durable: DurableOptions,
         retention: RetentionPolicy | None = None,
+        companions: Sequence[Companion] = (),
     ) -> None:
         self.store = store
         self.config = config
@@ -101,9 +108,17 @@ class Runtime:
         self._changes = Changes(store, kernel, config.poll_seconds)
         self._supervisor = Supervisor(store, kernel, config, self._changes)
         self._durable = DurableService(
-            store, kernel, config, self._supervisor, self._changes, options=durable, failed=self._fail
+            store,
+            kernel,
+            config,
+            self._supervisor,
+            self._changes,
+            options=durable,
+            make_host=self.host,
+            failed=self._fail,
         )
         self._retention = Retention(self, retention)
+        self._companions = Companions(self.host, kernel, companions)
         self._body_scope: trio.CancelScope | None = None
         self._background_scope = trio.CancelScope(shield=True)
         self._failure: TreadleError | None = None
@@ -352,7 +367,17 @@ class Runtime:
             closing=supervisor.closing,
             runner=self._durable.statistics(),
             retention=self._retention.statistics(),
+            projections=next(iter(self._companions.statistics()), None),
+            retries=self._durable.learning(),
         )
+
+    def host(self) -> Host:
+        """Give what a companion may use of this runtime; for tools that work beside it, such as a rebuild.
+
+        Returns:
+            A host of its own.
+        """
+        return Host(self.store, self._kernel, self._converter, self._codecs, self._supervisor, self._changes)
 
     # -- durable workflows --
 
@@ -420,6 +445,7 @@ class Runtime:
                     self._durable.start_tasks(nursery)
                     if self._retention.policy is not None:
                         self._kernel.spawn(nursery, self._retention.run)
+                    self._companions.start(nursery)
                     self._note_started()
             except Exception as error:  # noqa: BLE001  # told to the body's owner as our bug
                 self._failure = InternalError(f"the runtime's own task failed, please report: {error!r}")
@@ -451,6 +477,11 @@ class Runtime:
         try:
             # First of all: what it writes last is part of what is flushed below.
             await self._durable.close()
+            if self._failure is None and not self._background_ended:
+                # They have read what was committed, and write how far.
+                with trio.move_on_after(self.config.close_timeout_seconds, shield=True):
+                    await self._companions.close()
+                await self._durable.close_learning()
         finally:
             self._supervisor.closing = True
         try:
@@ -491,6 +522,7 @@ async def open_runtime(
     codecs: Sequence[Codec] | CodecChain = (),
     config: RuntimeConfig | None = None,
     retention: RetentionPolicy | None = None,
+    projections: Companion | None = None,
     kernel: Kernel | None = None,
 ) -> AsyncIterator[Runtime]:
     """Open a runtime over a store, and close it at the end of the block.
@@ -512,6 +544,8 @@ async def open_runtime(
         codecs: what happens to their payloads between converter and store, in the order of writing.
         config: the limits; None takes the defaults.
         retention: what is removed in the background, in small steps; None removes nothing.
+        projections: what follows the feed of this store, `treadle.projections.Projections`; kept up in the
+            background, and written down at the end of the block.
         kernel: through which everything waits; None takes Trio's own scheduler.
 
     Yields:
@@ -522,6 +556,8 @@ async def open_runtime(
         DefinitionError: something among `workflows` or `activities` is none, or two have one name.
         RunnerBusyError: another runner is at work, and `standby` is False.
         FencedError: another runner has taken over meanwhile; the block is cancelled.
+        ProjectionVersionError: a projection was kept by another version of its fold.
+        ProjectionAheadError: a projection has read further than the store reaches.
         StoreError: the store could not be opened.
         InternalError: one of the runtime's own tasks failed: our bug.
     """
@@ -533,16 +569,20 @@ async def open_runtime(
         raise InvalidValueError(
             f"retention is a RetentionPolicy, got {retention!r}; RetentionPolicy(RetentionRule(...))"
         )
+    if projections is not None:
+        check_companion(projections)
     kernel = kernel or TrioKernel()
     durable = DurableOptions.of(workflows, activities, converter, codecs, standby=standby)
     opened: AbstractAsyncContextManager[Store]
     opened = nullcontext(store) if isinstance(store, Store) else open_store(store, kernel=kernel)
+    companions = () if projections is None else (projections,)
     body_error: BaseException | None = None
     async with opened as live_store:
-        runtime = Runtime(live_store, kernel, config or RuntimeConfig(), durable, retention)
+        runtime = Runtime(live_store, kernel, config or RuntimeConfig(), durable, retention, companions)
         try:
             runtime._changes.open()
             await runtime._durable.open()
+            await runtime._companions.open()
             async with trio.open_nursery() as nursery:
                 kernel.spawn(nursery, runtime._run_background, nursery.cancel_scope)
                 try:

@@ -8,7 +8,8 @@ fall between a task that has just ended and one that was not started.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Final
 
 import attrs
@@ -146,6 +147,33 @@ class Supervisor:
         self.committer.open.add(proposal, unit, 0, 0)
         self.committer.kick()
         await self._outcome(proposal)
+
+    @trio.lowlevel.enable_ki_protection
+    async def commit_units(self, units: Sequence[Unit]) -> list[TreadleError | None]:
+        """Carry units that belong to no single log to their outcomes, in one group when there is room.
+
+        Args:
+            units: what is to be written.
+
+        Returns:
+            For each unit None, or why it was refused or failed.
+
+        Raises:
+            RuntimeClosedError: the runtime is closing; nothing was written.
+        """
+        await self._kernel.checkpoint_if_cancelled()
+        await self.committer.wait_room()
+        if self.closing:
+            raise closed_error()
+        proposals = [Proposal(None) for _ in units]
+        for proposal, unit in zip(proposals, units, strict=True):
+            size_bytes = sum(len(record.value or b"") for record in unit.records)
+            self.committer.open.add(proposal, unit, 0, size_bytes)
+        self.committer.kick()
+        for proposal in proposals:
+            with suppress(TreadleError):
+                await self._outcome(proposal)
+        return [proposal.error for proposal in proposals]
 
     def check_available(self, workflow_id: WorkflowId) -> None:
         """Refuse to write to a quarantined workflow's log beside its actor.

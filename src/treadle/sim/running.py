@@ -104,7 +104,7 @@ def run_world(
     if type(seed) is not int or not 0 <= seed <= SEED_MAX:
         raise UsageError(f"a seed is a whole number, 0 to {SEED_MAX}, got {seed!r}")
     load = own or workload(plan.workload)
-    if load.workflows and plan.processes > 1:
+    if load.workflows and plan.processes > 1 and not getattr(load, "shares_one_runner", False):
         # Between processes a file's lock decides; memory has none, so they would fence each other for ever.
         raise UsageError(
             f"one process at a time runs a store's durable workflows, got processes={plan.processes};"
@@ -131,6 +131,7 @@ def run_world(
         workflows=load.workflows,
         activities=[repeated(one) for one in load.activities] if _repeats(plan) else load.activities,
         foreign_writers=load.foreign_writers,
+        retention=getattr(load, "retention", None),
     )
     world.workload = load
     watch(world)

@@ -19,11 +19,12 @@ import trio
 from treadle.engine import ActivityDefinition, WorkflowDefinition
 from treadle.errors import AdmissionError, FencedError, StoreError, TreadleError, UsageError, WorkflowError
 from treadle.runtime import Runtime, RuntimeConfig, open_runtime
+from treadle.runtime.retention import RetentionPolicy
 from treadle.sim.draws import Draws
 from treadle.sim.faulty_store import FaultyStore, SharedFaultyStore
 from treadle.sim.history import Recorder
 from treadle.sim.limits import limits_of
-from treadle.sim.lives import Life, LifeKernel, SeveredError, ensure_alive, inside, survive
+from treadle.sim.lives import Life, LifeKernel, SeveredError, ensure_alive, survive
 from treadle.sim.observing import Observer, observed
 from treadle.sim.places import FAILING, Place
 from treadle.sim.plan import Plan
@@ -133,6 +134,7 @@ class World:
         workflows: the durable workflows its processes run.
         activities: the activities they call; their functions are models.
         foreign_writers: whether anybody writes past its runtimes.
+        retention: what its runtimes remove in the background; None for nothing.
         config: the limits of its runtimes; None draws them from the seed.
 
     Attributes:
@@ -155,6 +157,7 @@ class World:
         workflows: Iterable[WorkflowDefinition[..., Any]] = (),
         activities: Iterable[ActivityDefinition[..., Any]] = (),
         foreign_writers: bool = False,
+        retention: RetentionPolicy | None = None,
         config: RuntimeConfig | None = None,
     ) -> None:
         self.kernel = kernel
@@ -170,6 +173,7 @@ class World:
         self.logs_checked = self.logs_to_check = 0
         self._fences = Observer(self.broken, recorder, self.now_ns)
         self.processes = [Process(number) for number in range(plan.processes)]
+        self._retention = retention
         self._workflows = tuple(workflows)
         self._activities = tuple(observed(activity, recorder, self.now_ns) for activity in activities)
         self.config = config or limits_of(plan, self.draws("limits"))
@@ -350,12 +354,16 @@ class World:
         try:
             store = self._stores[life] = await self.place.open()
             faulty = self._faulty(store, life)
+            # Beside the first process, which runs the workflows, the others are those that send to it.
+            runs = process.number == 0
             async with open_runtime(
                 faulty,
-                workflows=self._workflows,
-                activities=self._activities,
+                workflows=self._workflows if runs else (),
+                activities=self._activities if runs else (),
                 kernel=self.kernel,
                 config=self.config,
+                projections=self._projections(),
+                retention=self._retention,
             ) as runtime:
                 self._let_actors_crash(runtime, faulty)
                 self._watch_health(process, life, faulty)
@@ -376,6 +384,11 @@ class World:
         finally:
             await self._leave(life)
         return "closed"
+
+    def _projections(self) -> Any:
+        """Make what a life keeps up, if its workload has anything of the kind."""
+        make = getattr(self._workload, "projections", None)
+        return None if make is None else make()
 
     async def _leave(self, life: Life) -> None:
         store = self._stores.pop(life)
@@ -554,15 +567,10 @@ class World:
         return True
 
     async def _ask(self, life: Life, runtime: Runtime, call: Callable[[Runtime], Awaitable[T]]) -> Answer[T]:
-        with inside(life):
-            try:
-                value = await call(runtime)
-            except SeveredError:
-                return Answer("unknown")
-            except TreadleError as error:
-                if life.severed:
-                    return Answer("unknown")
-                return Answer("refused" if error.written == "no" else "unknown", None, error)
+        try:
+            value = await survive(life, call, runtime)
+        except TreadleError as error:
+            return Answer("refused" if error.written == "no" else "unknown", None, error)
         return Answer("unknown") if life.severed else Answer("ok", value)
 
     # -- what happens by the hour --

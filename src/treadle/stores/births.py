@@ -77,6 +77,8 @@ def check_births(unit: Unit | Batch) -> None:
 def _check_branch(branch: Branch, batches: dict[WorkflowId, Batch]) -> None:
     check_id(branch.parent)
     check_seq(branch.at)
+    if branch.needs_seq is not None:
+        check_seq(branch.needs_seq)
     if type(branch.hidden) is not bool:
         raise InvalidValueError(f"hidden is True or False, got {branch.hidden!r:.60}")
     if branch.parent == branch.workflow_id:
@@ -175,10 +177,12 @@ def _branch_error(branch: Branch, parent: Head, view: Heads) -> AdmissionError |
             workflow_id=branch.parent,
             next_seq=parent.next_seq,
         )
-    if branch.at < parent.first_kept_seq:
+    needed = branch.at if branch.needs_seq is None else min(branch.at, branch.needs_seq)
+    if needed < parent.first_kept_seq:
+        why = "cannot be branched at" if needed == branch.at else f"is needed by a branch at {branch.at}"
         return EventsPrunedError(
-            f"workflow {branch.parent!r}: seq {branch.at} lies below the first kept seq"
-            f" {parent.first_kept_seq} and cannot be branched at; give one from there on",
+            f"workflow {branch.parent!r}: seq {needed} lies below the first kept seq"
+            f" {parent.first_kept_seq} and {why}; give one from there on",
             workflow_id=branch.parent,
             next_seq=parent.next_seq,
             first_kept_seq=parent.first_kept_seq,

@@ -12,7 +12,7 @@ from typing import ClassVar, Final, NamedTuple
 
 import attrs
 
-from treadle.errors import AdmissionError, FencedError, UsageError
+from treadle.errors import AdmissionError, FencedError, RecordChangedError, UsageError
 from treadle.events import WorkflowEvent, WorkflowId
 from treadle.stores.lifetimes import Begun, Branch, Cut, Graft
 
@@ -126,6 +126,11 @@ class Batch(NamedTuple):
         """None."""
         return None
 
+    @property
+    def expected(self) -> tuple[Record, ...]:
+        """None."""
+        return ()
+
 
 class Guard(NamedTuple):
     """A log that was read, and must still have this head.
@@ -201,6 +206,8 @@ class Unit(NamedTuple):
         cuts: logs, without a batch here, that lose their beginning.
         position: the newest position there must be in the store, or None: the guard of whoever has decided
             on a listing. Anybody's append refuses the unit.
+        expected: records that must hold just these values when the unit comes (None: there must be none);
+            any other value refuses it. The guard of whoever keeps a state in records beside others.
     """
 
     batches: tuple[Batch, ...] = ()
@@ -214,6 +221,7 @@ class Unit(NamedTuple):
     begun: tuple[Begun, ...] = ()
     cuts: tuple[Cut, ...] = ()
     position: int | None = None
+    expected: tuple[Record, ...] = ()
 
 
 # -- what comes out -------------------------------------------------------------------------------------
@@ -246,11 +254,11 @@ class Refused:
     """Nothing of the unit was written.
 
     Attributes:
-        error: why: an `AdmissionError` (gap, stale, conflict, pruned) or `FencedError`; of a graft that has
-            made no unit, a `UsageError`.
+        error: why: an `AdmissionError` (gap, stale, conflict, pruned), `FencedError` or `RecordChangedError`;
+            of a graft that has made no unit, a `UsageError`.
     """
 
-    error: AdmissionError | FencedError | UsageError
+    error: AdmissionError | FencedError | RecordChangedError | UsageError
 
 
 Outcome = Written | Repeated | Refused
@@ -380,6 +388,10 @@ class Store(abc.ABC):
 
     **Mailbox.** Message ids are unique for their workflow for ever, taken ones included; putting a known
     one changes nothing. Waiting messages are read in the order in which they were put.
+
+    **Records** are small and mutable, outside every log. A unit may name records that it has read: it is
+    refused with `RecordChangedError` when one of them holds another value by then, also one that was set by
+    a unit before it in the same call. Repeats are answered before that is looked at.
 
     **Failures of the whole call.** *Refused*: `StoreUnavailableError`, `StoreFullError`,
     `StoreReadOnlyError`: surely not written, try again later. *Unknown*: `OutcomeUnknownError`: may be

@@ -10,7 +10,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, Protocol
 
-from treadle.errors import ConflictError, FencedError, InvalidValueError, UsageError
+from treadle.errors import (
+    ConflictError,
+    FencedError,
+    InvalidValueError,
+    RecordChangedError,
+    UsageError,
+)
 from treadle.events import (
     TIMESTAMP_MAX,
     TIMESTAMP_MIN,
@@ -62,6 +68,9 @@ class View(Protocol):
 
     def position(self) -> int:
         """Tell the newest position."""
+
+    def record(self, namespace: str, key: bytes) -> bytes | None:
+        """Look a record up."""
 
 
 class _Lookup(Protocol):
@@ -170,6 +179,8 @@ def check_unit(unit: Unit | Batch) -> None:
             raise UsageError("a batch has one digest, and one key or None, for each event; count them again")
     if unit.branches or unit.begun or unit.cuts or unit.position is not None:
         check_births(unit)
+    for record in unit.expected:
+        check_record(*record)
 
 
 def check_values(units: Sequence[Unit | Batch | Graft]) -> None:
@@ -276,6 +287,7 @@ def judge_unit(unit: Unit | Batch, view: View) -> Outcome:
         _refused_beginning(beginning)
         or _refused_batch(unit, answers, view)
         or _first_refusal(unit, view)
+        or _refused_record(unit, view)
         or _refused_lifetime(unit, view)
         or WRITTEN
     )
@@ -384,6 +396,20 @@ def _first_refusal(unit: Unit | Batch, view: View) -> Refused | None:
                     workflow_id=taken.workflow_id,
                     next_seq=head.next_seq,
                     seq=head.next_seq,
+                )
+            )
+    return None
+
+
+def _refused_record(unit: Unit | Batch, view: View) -> Refused | None:
+    for namespace, key, value in unit.expected:
+        if view.record(namespace, key) != value:
+            return Refused(
+                RecordChangedError(
+                    f"record {key!r:.60} of {namespace!r} is no longer what was read: somebody else has set"
+                    " it meanwhile; read it again and decide again",
+                    namespace=namespace,
+                    key=key,
                 )
             )
     return None

@@ -26,6 +26,8 @@ class Branch(NamedTuple):
         at: the seq of the last event that is shared; the parent must still keep it.
         digest: the digest of that event: the batch's `digest_before`.
         hidden: whether listings and the feed leave the new log out unless they are asked for it.
+        needs_seq: the first seq that the parent must still keep, when `at` alone would be of no use to the
+            new log; None for `at`.
     """
 
     workflow_id: WorkflowId
@@ -33,6 +35,7 @@ class Branch(NamedTuple):
     at: int
     digest: bytes
     hidden: bool = False
+    needs_seq: int | None = None
 
 
 class Begun(NamedTuple):

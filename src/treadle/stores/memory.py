@@ -120,6 +120,9 @@ class _View:
     def epoch(self) -> int:
         return self._store._epoch
 
+    def record(self, namespace: str, key: bytes) -> bytes | None:
+        return self._store._records.get(namespace, {}).get(key)
+
 
 class MemoryStore(Store):
     """A store in memory; see `Store` for what every method promises.
@@ -200,7 +203,7 @@ class MemoryStore(Store):
         for begun in unit.begun:
             first, before = begun.first_seq, bytearray(begun.digest_before)
             self._add(MemoryLog(begun.workflow_id, before, own_seq=first, first_kept_seq=first))
-        for name, parent, at, digest, hidden in unit.branches:
+        for name, parent, at, digest, hidden, _ in unit.branches:
             self._add(self._logs[parent].branch(name, at, digest, hidden=hidden))
 
     def _add(self, log: MemoryLog) -> MemoryLog:

@@ -12,6 +12,7 @@ from treadle.sim.kernel_guard import KernelGuard, run_in_world
 from treadle.sim.real_io import allow_real_io
 from treadle.sim.world_kernel import KernelDeadlockError, KernelViolationError, WorldKernel
 from treadle.testing.batches import LogWriter, chained
+from treadle.testing.projections import DualityError, any_feed, check_projection, feed_of
 from treadle.testing.store_conformance import StoreCheck, check_name, store_checks
 from treadle.testing.store_factory import StoreFactory, UrlFactory
 from treadle.testing.store_machine import store_machine
@@ -60,6 +61,7 @@ __all__ = [
     "CancelAt",
     "Conditions",
     "CrashReport",
+    "DualityError",
     "EntropyError",
     "EntropyGuard",
     "HistoryReplay",
@@ -86,15 +88,18 @@ __all__ = [
     "UrlFactory",
     "WorldKernel",
     "allow_real_io",
+    "any_feed",
     "any_world",
     "assert_deterministic",
     "attempts",
     "calls",
     "chained",
     "check_name",
+    "check_projection",
     "check_replay",
     "crash_everywhere",
     "evict_everywhere",
+    "feed_of",
     "forbid_entropy",
     "hangs",
     "lasting",

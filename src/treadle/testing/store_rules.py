@@ -108,6 +108,7 @@ class _UnitRecipe:
     records: list[Record]
     epoch_age: int | None
     restated: list[tuple[WorkflowId, int, HeadFacts]] = attrs.Factory(list)
+    expected: list[tuple[Record, bool]] = attrs.Factory(list)
 
 
 _units = st.builds(
@@ -123,6 +124,10 @@ _units = st.builds(
     st.one_of(
         st.just([]),
         st.lists(st.tuples(_logs, st.sampled_from((0, 0, 0, 0, 1)), _some_facts), min_size=1, max_size=1),
+    ),
+    # Mostly as the store has it, or nothing with a guard in it would ever be written.
+    st.one_of(
+        st.just([]), st.lists(st.tuples(_record_rows, st.sampled_from((True, True, False))), max_size=2)
     ),
 )
 _single = st.builds(
@@ -236,7 +241,12 @@ class StoreRules(RuleBasedStateMachine):
                 for log, off, facts in recipe.restated
                 if log not in {batch.log for batch in recipe.batches}
             ),
+            expected=tuple(self._as_read(row) if honest else row for row, honest in recipe.expected),
         )
+
+    def _as_read(self, row: Record) -> Record:
+        stored = self.subject.call(lambda store: store.record(row.namespace, row.key))
+        return row._replace(value=stored)
 
     def _batch(
         self, recipe: _BatchRecipe, heads: dict[WorkflowId, Head], writers: dict[WorkflowId, LogWriter]

@@ -26,6 +26,7 @@ class ActivityInfo:
             none. Plain JSON values. The newest one may be lost with its process, for they are written
             about once a second.
         scheduled_ns: when it was scheduled, in nanoseconds since 1970.
+        route: which of the routes of its `AdaptiveRetry` this attempt is to take; empty when it has none.
     """
 
     activity: str
@@ -36,6 +37,7 @@ class ActivityInfo:
     idempotency_key: str
     heartbeat_details: tuple[Any, ...]
     scheduled_ns: int
+    route: str = ""
 
 
 class RunningAttempt(Protocol):

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import msgspec
 import trio
 
-from treadle.engine import ActivityDone, AttemptFailed, Failed
+from treadle.engine import ActivityDone
 from treadle.engine.definitions import ActivityOptions
 from treadle.engine.records import OptionsRecord, options_of
+from treadle.engine.retrying import Ended, what_follows
 from treadle.runtime.durable.attempts import Attempt, Attempts
 from treadle.runtime.durable.instance import Instance, Offer
 from treadle.runtime.durable.wire import HEARTBEATS, BeatNote, decode_wire
@@ -87,6 +88,7 @@ class Attempting:
                 pending.next_due_ns or 0,
                 details_known=not failed and not instance.recovering,
                 lost=pending.attempts_lost,
+                made=pending.made(execution.run.seed),
             )
         )
 
@@ -103,7 +105,9 @@ class Attempting:
                 self.start(instance, attempt.seq)
             return
         now_ns = self._runner.kernel.wall_time_ns()
-        given = _what_follows(attempt, now_ns)
+        outcome = attempt.outcome
+        assert outcome is not None  # noqa: S101  # the pair of Attempt.end()
+        given = what_follows(_ended(attempt), outcome, self._runner.known, now_ns)
         records: tuple[Record, ...] = ()
         if attempt.has_beaten:
             self._beaten.pop(attempt, None)
@@ -151,19 +155,14 @@ class Attempting:
         flights.send_alone(Unit(records=records, epoch=flights.epoch), lambda _: None)
 
 
-def _what_follows(attempt: Attempt, now_ns: int) -> ActivityDone | AttemptFailed:
-    """Decide whether an attempt was the last: the activity's own retry policy, within its limits of time."""
-    outcome = attempt.outcome
-    assert outcome is not None  # noqa: S101  # the pair of Attempt.end()
-    if type(outcome) is Failed and not attempt.cancelled and not outcome.failure.non_retryable:
-        failure, options = outcome.failure, attempt.options
-        made = attempt.number - attempt.lost
-        delay_ns = options.retry.next_delay_ns(made, retry_after_seconds=failure.retry_after_seconds)
-        if delay_ns is not None and not _too_late(attempt, now_ns + delay_ns):
-            return AttemptFailed(attempt.seq, attempt.number, failure, now_ns + delay_ns)
-    return ActivityDone(attempt.seq, outcome, attempt.number)
-
-
-def _too_late(attempt: Attempt, due_ns: int) -> bool:
-    limit_ns = attempt.options.schedule_to_close_ns
-    return limit_ns is not None and due_ns >= attempt.scheduled_ns + limit_ns
+def _ended(attempt: Attempt) -> Ended:
+    return Ended(
+        attempt.definition.name,
+        attempt.seq,
+        attempt.number,
+        attempt.lost,
+        attempt.options,
+        attempt.scheduled_ns,
+        attempt.made,
+        attempt.cancelled,
+    )

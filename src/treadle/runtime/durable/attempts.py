@@ -35,6 +35,7 @@ from treadle.engine import (
 from treadle.engine.arguments import decode_arguments, encode_result
 from treadle.engine.definitions import ActivityOptions
 from treadle.engine.failures import failure_of, timeout_failure
+from treadle.engine.retrying import PLAINLY_MADE, Made
 from treadle.errors import InternalError, TimeoutKind, TreadleError
 from treadle.events import WorkflowId
 from treadle.kernel import Kernel, cancelled_in_thread
@@ -111,6 +112,7 @@ class Attempt:
         cancelled: whether it was asked to end.
         unheard: whether nobody wants to hear of its end.
         has_beaten: whether it has told details, so that there is a record to remove.
+        made: what it is made with, for a policy that learns.
     """
 
     workflow_id: WorkflowId
@@ -130,6 +132,7 @@ class Attempt:
     unheard: bool = False
     has_beaten: bool = False
     lost: int = 0
+    made: Made = PLAINLY_MADE
     _scope: trio.CancelScope | None = None
     _limit: TimeoutKind | None = None
     _close_deadline: float = inf
@@ -179,6 +182,7 @@ class Attempt:
             self.record_key.decode(),
             details,
             self.scheduled_ns,
+            self.made.route,
         )
 
     def beat(self, details: tuple[Any, ...]) -> None:
@@ -480,8 +484,10 @@ class Attempts:
                 attempt.details = await self._look_up(attempt)
             attempt.begin(scope, self.kernel.wall_time_ns)
             if attempt.cancelled:
-                # Asked for between its slot and its first step: it is cancelled at its first checkpoint.
+                # Asked for between its slot and its first step: whoever asked may have been answered by now,
+                # and what is abandoned must not touch the world any more, not even up to a checkpoint.
                 scope.cancel()
+                await self.kernel.checkpoint_if_cancelled()
             return await self._result(attempt)
         finally:
             self.running -= 1

@@ -27,6 +27,8 @@ BranchMode: TypeAlias = Literal["what_if", "real"]
 """Whether a branch of a durable workflow plays in virtual time, or goes on in earnest."""
 BRANCH_MODES: Final = ("what_if", "real")
 STARTS: Final = frozenset({EventKind.WORKFLOW_STARTED, EventKind.CONTINUED})
+_MAY_CUT_CARRIED: Final = MARK_KINDS | {EventKind.SIGNAL_CARRIED}
+"""Behind an event before one of these the new run may not have been handed all that it begins with."""
 _DETAILS: Final = {"what_if": WHAT_IF, "real": AWAITING_RESUME}
 
 
@@ -105,7 +107,7 @@ async def birth_of(
         StoreError: the store could not be read.
     """
     status = await status_at(store, parent, at)
-    run = await replay_from(store, parent, at)
+    run = await replay_from(store, codecs, parent, at)
     name = await name_of_run(store, codecs, parent, run)
     details = _DETAILS[mode]
     if status.is_closed:
@@ -161,11 +163,12 @@ async def last_counting(store: Store, head: Head, at: int) -> WorkflowEvent:
         at = read_reset(event).at if event.kind is RESET else at - 1
 
 
-async def replay_from(store: Store, head: Head, at: int) -> int:
+async def replay_from(store: Store, codecs: CodecChain, head: Head, at: int) -> int:
     """Tell from where a workflow must be replayed to stand where it stood at an event.
 
     Args:
         store: where it is.
+        codecs: decode the start of a run.
         head: its head, with facts.
         at: the event.
 
@@ -174,17 +177,19 @@ async def replay_from(store: Store, head: Head, at: int) -> int:
 
     Raises:
         UsageError: what would be needed is no longer kept.
+        CodecError: the start of a run cannot be read without its codec.
         StoreError: the store could not be read.
     """
     facts = head.facts
     assert facts is not None  # noqa: S101  # asked by the callers
     newest = facts.run_start_seq
-    if at >= newest and not await _cuts_carried(store, head, at):
+    following = await _kind_behind(store, head, at)
+    if at >= newest and following not in _MAY_CUT_CARRIED:
         # Of an earlier run, should there have been resets: replay finds out. It costs no reading here.
         return newest
     events = view_of(await read_all(store, head, head.first_kept_seq, at)).events
     starts = [event.seq for event in events if event.kind in STARTS]
-    if starts and await _cuts_carried(store, head, at):
+    if starts and await _lacks_carried(store, codecs, head, events):
         starts.pop()
     if not starts:
         raise UsageError(
@@ -195,10 +200,29 @@ async def replay_from(store: Store, head: Head, at: int) -> int:
     return starts[-1]
 
 
-async def _cuts_carried(store: Store, head: Head, at: int) -> bool:
-    """Tell whether the next event still belongs to a CONTINUED: a new run begins with all it was handed."""
+async def _kind_behind(store: Store, head: Head, at: int) -> EventKind | None:
     following = await store.read(head.workflow_id, at + 1, at + 1, limit=1)
-    return bool(following) and following[0].kind is EventKind.SIGNAL_CARRIED
+    return following[0].kind if following else None
+
+
+async def _lacks_carried(
+    store: Store, codecs: CodecChain, head: Head, events: Sequence[WorkflowEvent]
+) -> bool:
+    """Tell whether what counts ends with a CONTINUED and not all the signals that it was handed.
+
+    What is lacking may stand behind a mark, or nowhere: a branch or a reset may have cut it off long before.
+    """
+    for carried, event in enumerate(reversed(events)):
+        if event.kind is EventKind.CONTINUED:
+            return carried < await _handed_on(store, codecs, head, event)
+        if event.kind is not EventKind.SIGNAL_CARRIED:
+            break
+    return False
+
+
+async def _handed_on(store: Store, codecs: CodecChain, head: Head, start: WorkflowEvent) -> int:
+    payload = await payload_of(store, codecs, head.workflow_id, start)
+    return msgspec.json.decode(payload, type=RunStarted).carried
 
 
 async def read_all(store: Store, head: Head, from_seq: int, to_seq: int) -> list[WorkflowEvent]:

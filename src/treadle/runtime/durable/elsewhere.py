@@ -8,7 +8,8 @@ it finds there as if a message had come.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
@@ -18,7 +19,7 @@ from treadle.engine.histories import lives_of
 from treadle.engine.marks import view_of
 from treadle.engine.origins import decoded_events
 from treadle.engine.records import CLOSING_KINDS, RunStarted, is_engine_start
-from treadle.errors import TreadleError
+from treadle.errors import CorruptStoreError, TreadleError
 from treadle.events import WorkflowEvent, WorkflowId
 from treadle.events import workflow_id as make_workflow_id
 from treadle.runtime.durable.beginning_branches import read_all
@@ -28,6 +29,7 @@ from treadle.stores import Head
 if TYPE_CHECKING:  # it looks for the runner
     from treadle.runtime.durable.runner import Runner
 
+_Ended: TypeAlias = tuple[Head, Sequence[WorkflowEvent]] | CorruptStoreError | None
 _logger: Final = logging.getLogger("treadle.runtime")
 
 
@@ -75,15 +77,28 @@ class Elsewhere:
         interest = runner.changes.enter(child_id)
         try:
             while True:
-                (head,) = await runner.watching.ask_again(runner.store.heads, [child_id])
-                if head.next_seq > 1 and (head.facts is None or Status(head.facts.status).is_closed):
-                    return await self._told_by(head, seq)
+                # Head and log as one question: between the two the log may be cut or deleted.
+                found: _Ended = await runner.watching.ask_again(self._ended, child_id)
+                if isinstance(found, CorruptStoreError):
+                    raise found
+                if found is not None:
+                    return self._told_by(found[0], found[1], seq)
                 await runner.changes.wait(interest)
         finally:
             runner.changes.leave(interest)
 
-    async def _told_by(self, head: Head, seq: int) -> ChildDone:
-        events = await read_all(self._runner.store, head, head.first_kept_seq, head.next_seq - 1)
+    async def _ended(self, child_id: WorkflowId) -> _Ended:
+        """Read a child's log if it has ended; what no asking again would mend comes back as a value."""
+        store = self._runner.store
+        (head,) = await store.heads([child_id])
+        if head.next_seq == 1 or (head.facts is not None and not Status(head.facts.status).is_closed):
+            return None
+        try:
+            return head, await read_all(store, head, head.first_kept_seq, head.next_seq - 1)
+        except CorruptStoreError as error:
+            return error
+
+    def _told_by(self, head: Head, events: Sequence[WorkflowEvent], seq: int) -> ChildDone:
         plain = decoded_events(head.workflow_id, events, self._runner.codecs)
         if not events:
             failure = Failure("WorkflowNotFound", f"the log of {head.workflow_id!r} was deleted")

@@ -234,6 +234,7 @@ class Instance:
         paused: whether it waits until the store may be well again.
         crashed: whether a unit of its was not written and its code is still to be thrown away.
         wants_mail: whether its mailbox is to be read.
+        has_looked: whether its mailbox was read since nothing was found under its id.
         retries_held: whether it is to be replayed although it is held.
         held: why it is held.
     """
@@ -260,6 +261,7 @@ class Instance:
     paused: bool = False
     crashed: bool = False
     wants_mail: bool = False
+    has_looked: bool = False
     retries_held: bool = False
     held: str = ""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 
 import trio
@@ -58,7 +57,8 @@ class Loading:
         self._runs_here = runs_here
         self._read = read
         self._failed = failed
-        self._wanted: deque[Instance] = deque()
+        # Each once: one that is held is wanted by whatever comes for it until it was read.
+        self._wanted: dict[Instance, None] = {}
         self._task: trio.lowlevel.Task | None = None
         self._room: dict[trio.lowlevel.Task, None] = {}
         self._unread: dict[Instance, None] = {}
@@ -67,14 +67,14 @@ class Loading:
         return len(self._wanted) + self.recovering
 
     def want(self, instance: Instance) -> None:
-        """Have an instance read.
+        """Have an instance read; one that is being read is read again, because its log may have changed.
 
         Args:
             instance: not LOADING yet.
         """
         if instance.phase is not Phase.HELD:
             instance.phase = Phase.LOADING
-        self._wanted.append(instance)
+        self._wanted[instance] = None
         self._go_on()
 
     def recovered(self, instance: Instance) -> None:
@@ -119,9 +119,11 @@ class Loading:
     async def _read_some(self) -> None:
         chosen: list[Instance] = []
         while self._wanted and self.recovering < self._recoveries_max:
-            instance = self._wanted.popleft()
-            instance.recovering = True
-            self.recovering += 1
+            instance = next(iter(self._wanted))
+            del self._wanted[instance]
+            if not instance.recovering:
+                instance.recovering = True
+                self.recovering += 1
             chosen.append(instance)
         # Those that were handed on may have begun to live by now, and must not be taken for unread.
         self._unread = dict.fromkeys(chosen)
@@ -153,6 +155,10 @@ class Loading:
 
     def _give(self, instance: Instance) -> None:
         del self._unread[instance]
+        if instance in self._wanted:
+            instance.loaded = None  # what was found is older than the wish to know
+            self.recovered(instance)
+            return
         self._read(instance)
 
     def _has_code_to_run(self, instance: Instance, head: Head) -> bool:

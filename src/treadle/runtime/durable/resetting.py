@@ -129,7 +129,7 @@ class Resetting:
             head.next_seq, runner.kernel.wall_time_ns(), EventKind.RESET, encode_reset(reset)
         )
         wake_up_ns = None if status.is_closed else IN_FLIGHT_NS
-        replays_from = await replay_from(runner.store, head, at)
+        replays_from = await replay_from(runner.store, runner.codecs, head, at)
         name = await name_of_run(runner.store, runner.codecs, head, run)
         kept = HeadFacts(int(status), min(run, replays_from), wake_up_ns, name)
         rows: tuple[Message, ...] = ()

@@ -31,6 +31,7 @@ from treadle.engine import (
     Update,
     WorkflowDefinition,
 )
+from treadle.engine.learning import NOTHING_KNOWN, Known
 from treadle.errors import AdmissionError, FencedError, StorePoisonedError, TreadleError
 from treadle.events import WorkflowId
 from treadle.kernel import Kernel
@@ -86,6 +87,7 @@ class Runner:
         converter: values to JSON and back.
         codecs: what happens to payloads between converter and store.
         stopped: called with the error after which this runner can do nothing more.
+        known: what retries have learned.
     """
 
     def __init__(
@@ -100,12 +102,14 @@ class Runner:
         converter: Converter,
         codecs: CodecChain,
         stopped: Callable[[TreadleError], object],
+        known: Known = NOTHING_KNOWN,
     ) -> None:
         self.store = store
         self.kernel = kernel
         self.config = config
         self.registry = registry
         self.converter = converter
+        self.known = known
         self.envelopes = Envelopes(codecs)
         self.stopping = False
         self.since_ns = 0
@@ -349,7 +353,9 @@ class Runner:
         Returns:
             The execution, without a history.
         """
-        return Execution(definition, workflow_id, self.registry, self.converter, first_seq=first_seq)
+        return Execution(
+            definition, workflow_id, self.registry, self.converter, first_seq=first_seq, known=self.known
+        )
 
     # -- what a unit has come to; called in the committer's task --
 

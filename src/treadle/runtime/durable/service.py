@@ -29,6 +29,7 @@ from treadle.engine import (
 )
 from treadle.engine.arguments import decode_result, encode_arguments
 from treadle.engine.failures import update_failed_error, update_rejected_error, workflow_failed_error
+from treadle.engine.learning import NOTHING_KNOWN, AdaptivePolicy
 from treadle.engine.marks import goes_below, view_of
 from treadle.engine.messages import CancelMessage, SignalMessage
 from treadle.engine.records import (
@@ -51,6 +52,7 @@ from treadle.events import EventKind, WorkflowEvent, WorkflowId
 from treadle.events import workflow_id as make_workflow_id
 from treadle.kernel import Kernel
 from treadle.payloads import Codec, CodecChain, Converter, JsonConverter
+from treadle.runtime.companions import Companions, Host, Learner
 from treadle.runtime.config import RuntimeConfig
 from treadle.runtime.decoding import payload_of
 from treadle.runtime.durable import refusing
@@ -141,6 +143,19 @@ class DurableOptions:
         runs = bool(registry.workflows or registry.activities)
         return cls(registry, used, chain, runs, standby)
 
+    def learner(self) -> Learner | None:
+        """Make what learns for the activities' retries.
+
+        Returns:
+            One for all of them; None when none of them learns.
+        """
+        for definition in self.registry.activities.values():
+            retry = definition.options.retry
+            if isinstance(retry, AdaptivePolicy) and (learner := retry.learner()) is not None:
+                found: Learner = learner
+                return found
+        return None
+
 
 class DurableService:
     """Durable workflows of one runtime.
@@ -152,6 +167,7 @@ class DurableService:
         supervisor: writes units.
         changes: tells of commits.
         options: what the runtime was opened with.
+        make_host: gives what a companion may use.
         failed: called with an error after which the runtime must end.
 
     Attributes:
@@ -174,6 +190,7 @@ class DurableService:
         changes: Changes,
         *,
         options: DurableOptions,
+        make_host: Callable[[], Host],
         failed: Callable[[TreadleError], object],
     ) -> None:
         self.state: RunnerState = "none"
@@ -190,6 +207,10 @@ class DurableService:
         self._failed = failed
         self.envelopes = Envelopes(options.codecs)
         self._asking = Asking(store, kernel, supervisor, changes, self.envelopes)
+        self._learner = options.learner()
+        learners = () if self._learner is None else (self._learner,)
+        self._learning = Companions(make_host, kernel, learners)
+        self._nursery: trio.Nursery | None = None
         self._lease: Lease | None = None
         self._runner: Runner | None = None
         self._scope = trio.CancelScope()
@@ -228,8 +249,12 @@ class DurableService:
             converter=self.converter,
             codecs=self.codecs,
             stopped=self._stopped,
+            known=self._learner or NOTHING_KNOWN,
         )
         try:
+            # Before anything runs, so that the first choice is made by what was learned before the restart;
+            # and not before this is the runner, because only one process keeps it up.
+            await self._learning.open()
             await runner.take_over()
         except BaseException:
             self.release()
@@ -250,7 +275,7 @@ class DurableService:
             nursery: the parent of it all.
         """
         if self._runs:
-            self._spawned = True
+            self._spawned, self._nursery = True, nursery
             self.kernel.spawn(nursery, self._run)
 
     async def _run(self) -> None:
@@ -260,6 +285,8 @@ class DurableService:
                 while self._runner is None:
                     await self.kernel.sleep(self.config.standby_seconds)
                     await self._try_to_lead()
+                assert self._nursery is not None  # noqa: S101  # who runs was spawned there
+                self._learning.start(self._nursery)
                 await self._runner.run()
         finally:
             self._ended.give(None)
@@ -279,6 +306,11 @@ class DurableService:
                 runner.note_closed()
             runner.fail_all(closed_error())
             self.state = "stopped"
+
+    async def close_learning(self) -> None:
+        """Write down what was learned; the runner is at rest."""
+        with trio.move_on_after(self.config.close_timeout_seconds, shield=True):
+            await self._learning.close()
 
     def release(self) -> None:
         """Let another runner take over; nothing of this one is on its way any more."""
@@ -303,6 +335,10 @@ class DurableService:
     def _local(self) -> Runner | None:
         runner = self._runner
         return runner if runner is not None and not runner.stopping else None
+
+    def learning(self) -> Any:
+        """Tell how what retries have learned is kept up; None without such retries."""
+        return next(iter(self._learning.statistics()), None)
 
     def statistics(self) -> RunnerStatistics:
         """Tell what the runner is doing."""

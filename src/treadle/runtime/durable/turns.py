@@ -186,8 +186,11 @@ class Turns:
             self._answer_foreign_updates(instance, decided)
         if decided.writes:
             self._runner.flights.send(instance, decided)
-        else:
-            self._runner.carry_out(instance, decided)
+            return
+        self._runner.carry_out(instance, decided)
+        if instance.offers:
+            # As many inputs as a turn takes came to nothing, and no unit that lands will ask for the rest.
+            self._runner.post(instance)
 
     def _answer_foreign_updates(self, instance: Instance, decided: Decided) -> None:
         """Tell askers in other processes, in the same unit, where to find their update's end."""
@@ -233,6 +236,8 @@ class Turns:
     def _begin_or_refuse(self, instance: Instance) -> None:
         """Nothing runs under this id: take a start, and turn everything else away."""
         decided = Decided()
+        if instance.phase is Phase.ABSENT and self._looks_for_start(instance):
+            return
         if instance.phase is Phase.CLOSED:
             # Perhaps by a unit of whose outcome nobody was told.
             self._runner.look_again(instance.workflow_id)
@@ -250,6 +255,16 @@ class Turns:
             return
         if decided.writes:
             self._runner.flights.send(instance, decided)
+
+    def _looks_for_start(self, instance: Instance) -> bool:
+        """See that a message which this process has put overtakes no start that another one has left."""
+        if instance.has_looked or all(offer.message is None for offer in instance.offers):
+            return False
+        instance.has_looked = True
+        instance.offers[:] = [offer for offer in instance.offers if offer.message is None]
+        instance.known.clear()
+        self._runner.watching.want_mail(instance)
+        return True
 
     def _misfit(self, offer: StartOffer) -> TreadleError | None:
         """Tell what is wrong with arguments from a process that may not have the code to judge them by.

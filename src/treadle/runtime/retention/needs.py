@@ -13,12 +13,14 @@ import msgspec
 
 from treadle.engine import Status
 from treadle.engine.records import RunStarted
-from treadle.errors import CodecError, EventsNeededError, EventsPrunedError
+from treadle.errors import CodecError, EventsNeededError, EventsPrunedError, RecordChangedError
 from treadle.events import EventKind, WorkflowEvent, WorkflowId
+from treadle.log import HORIZON_KEY, HORIZON_SPACE, PROJECTIONS
 from treadle.runtime.baselines import BASELINES
 from treadle.runtime.decoding import payload_of
 from treadle.runtime.durable.wire import HELD, RUNS, WHAT_IF
 from treadle.runtime.folds import States
+from treadle.runtime.inbox import Proposal
 from treadle.runtime.reuse import deletion
 from treadle.runtime.snapshots import Snapshots
 from treadle.stores import PAGE_WORKFLOWS, Cut, Head, Record, Unit
@@ -27,9 +29,8 @@ from treadle.stores.births import shared
 if TYPE_CHECKING:  # needs are asked for a runtime
     from treadle.runtime.runtime import Runtime
 
-PROJECTIONS: Final = "treadle:projection"
-"""The namespace of registered projections; a key is its name, a value JSON whose `position` is the last
-position that it has read. Nothing behind the least of them is removed."""
+HORIZON_TRIES_MAX: Final = 16
+"""How often the horizon is raised anew because another sweep has raised it meanwhile."""
 CHAIN_RUNS_MAX: Final = 100_000
 """How many runs are followed back to the start from which they go on."""
 CLOSING_KINDS: Final = frozenset(
@@ -80,6 +81,7 @@ class Needs:
 
     def __init__(self, runtime: Runtime) -> None:
         self._store = runtime.store
+        self._supervisor = runtime._supervisor
         self._codecs = runtime._codecs
         self._states = States(runtime)
         self._snapshots = Snapshots(runtime.store, runtime._codecs)
@@ -101,6 +103,35 @@ class Needs:
                     least = found
             after = page[-1].key
         return least
+
+    async def raise_horizon(self, checkpoint: Checkpoint | None) -> None:
+        """Note, before events are removed, how far up in the feed some may be missing from then on.
+
+        Whoever rebuilds a projection asks for it: from the log's beginning, or from what was kept of it.
+
+        Args:
+            checkpoint: the projection that is furthest behind: nothing behind it is removed.
+
+        Raises:
+            TreadleError: it could not be written.
+        """
+        for _ in range(HORIZON_TRIES_MAX):
+            bound = await self._store.position() if checkpoint is None else checkpoint.position
+            there = await self._store.record(HORIZON_SPACE, HORIZON_KEY)
+            if bound <= _horizon_of(there):
+                return
+            record = Record(HORIZON_SPACE, HORIZON_KEY, b"%d" % bound)
+            unit = Unit(records=(record,), expected=(record._replace(value=there),))
+            try:
+                await self._supervisor.commit_unit(Proposal(None), unit)
+            except RecordChangedError:
+                continue
+            return
+        raise EventsNeededError(
+            "the retention horizon was moved by others each time it was to be raised; sweep again later",
+            workflow_id="",
+            needed_by="projections",
+        )
 
     async def check_read(self, head: Head, below_seq: int, checkpoint: Checkpoint | None) -> None:
         """Refuse to remove what a projection has not read.
@@ -365,6 +396,10 @@ class Needs:
         records += tuple(Record(space, name.encode(), None) for space in (BASELINES, RUNS, HELD))
         records += (await deletion(self._store, head),)
         return Unit(cuts=(Cut(name, head.next_seq, head.digest, head.next_seq),), records=records)
+
+
+def _horizon_of(value: bytes | None) -> int:
+    return int(value) if value is not None and value.isdigit() else 0
 
 
 def _position_of(record: Record) -> int:

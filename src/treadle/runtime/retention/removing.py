@@ -40,7 +40,9 @@ async def prune(runtime: Runtime, workflow_id: WorkflowId, before_seq: int | Non
     if seq == head.first_kept_seq:
         return seq
     await needs.check_cut(head, seq)
-    await needs.check_read(head, seq, await needs.checkpoint())
+    checkpoint = await needs.checkpoint()
+    await needs.check_read(head, seq, checkpoint)
+    await needs.raise_horizon(checkpoint)
     await commit(runtime, workflow_id, await needs.cut_unit(head, seq))
     return seq
 
@@ -55,7 +57,9 @@ async def delete(runtime: Runtime, workflow_id: WorkflowId) -> None:
     needs = Needs(runtime)
     head = await _there(runtime, workflow_id, "delete")
     await needs.check_delete(head)
-    await needs.check_read(head, head.next_seq, await needs.checkpoint())
+    checkpoint = await needs.checkpoint()
+    await needs.check_read(head, head.next_seq, checkpoint)
+    await needs.raise_horizon(checkpoint)
     await commit(runtime, workflow_id, await needs.delete_unit(head))
 
 

@@ -143,7 +143,6 @@ class Sweep:
         Raises:
             StoreError: the store failed; what was done is done.
         """
-        self._checkpoint = await self._needs.checkpoint()
         now_ns = self._kernel.wall_time_ns()
         async for heads in self._pages():
             # For a page at once: a look-up for each log would cost more than all the rest.
@@ -231,10 +230,14 @@ class Sweep:
     async def _carry_out(self, found: list[Removal]) -> None:
         for start in range(0, len(found), CUTS_MAX):
             step = found[start : start + CUTS_MAX]
+            # For each step anew: who has registered since this sweep began is waited for as well.
+            self._checkpoint = await self._needs.checkpoint()
             if self._dry:
                 for removal in step:
                     await self._do(removal)
                 continue
+            if any(removal.doing != "keep" for removal in step):
+                await self._needs.raise_horizon(self._checkpoint)
             # All of a step are in one group of the committer: they share its fsync.
             async with trio.open_nursery() as nursery:
                 for removal in step:

@@ -10,13 +10,16 @@ from typing import Any, Final, Protocol
 from treadle.checkers import Violation
 from treadle.engine import ActivityDefinition, WorkflowDefinition
 from treadle.errors import UsageError
+from treadle.runtime.retention import RetentionPolicy
 from treadle.sim.world import World
 from treadle.stores import Store
 
 WORKLOADS: Final = {
     "logs": "treadle.sim.workloads.logs",
+    "projections": "treadle.sim.workloads.projecting",
     "lifetimes": "treadle.sim.workloads.lifetimes",
     "workflows": "treadle.sim.workloads.generated",
+    "durable_lifetimes": "treadle.sim.workloads.durable_lifetimes",
 }
 """Name -> module with a `Workload()`. Imported when asked for."""
 
@@ -30,12 +33,17 @@ class Workload(Protocol):
         workflows: the durable workflows its processes run.
         activities: models of the activities they call.
         foreign_writers: whether clients write past the runtimes, as other processes do.
+        retention: what its runtimes remove in the background; None for nothing.
+        shares_one_runner: whether there may be several processes, of which the first runs the workflows and
+            the others send to it; otherwise there is one at a time as soon as there are workflows.
         promises: what `check` holds against what is left: name -> in words.
     """
 
     workflows: Sequence[WorkflowDefinition[..., Any]] = ()
     activities: Sequence[ActivityDefinition[..., Any]] = ()
     foreign_writers: bool = False
+    retention: RetentionPolicy | None = None
+    shares_one_runner: bool = False
     promises: Mapping[str, str] = {}  # a default to be replaced, not to be changed
 
     async def clients(self, world: World) -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from treadle.checkers import Branching
 from treadle.events import EventKind, WorkflowEvent
 from treadle.log import decode_branched
-from treadle.sim.workloads.logs import mark_of
+from treadle.sim.workloads.marked import mark_of
 
 
 class Keyed(NamedTuple):

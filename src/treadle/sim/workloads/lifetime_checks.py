@@ -54,7 +54,7 @@ async def check_lifetimes(world: World, store: Store, known: Known, ticks: Ticks
     violations += await _check_shown(store, heads, before)
     violations += _check_roots(heads, known)
     violations += _check_ticks(before[WorkflowId(TICKS)], ticks)
-    violations += await _cleaned_up(store)
+    violations += await clean_up(store)
     for name in names:
         found, events = await _check_log(store, heads[name])
         violations += found
@@ -134,7 +134,18 @@ def _check_ticks(events: Sequence[WorkflowEvent], ticks: Ticks) -> list[Violatio
     return [Violation("transactions", TICKS, None, message)]
 
 
-async def _cleaned_up(store: Store) -> list[Violation]:
+async def clean_up(store: Store) -> list[Violation]:
+    """Remove what no log shows, and write the rest anew; nobody must be able to tell.
+
+    Args:
+        store: what is left of a world.
+
+    Returns:
+        A violation when that comes to no end.
+
+    Raises:
+        StoreError: the store failed.
+    """
     for _ in range(STEPS_MAX):
         if not await store.reclaim(events_max=7):
             break

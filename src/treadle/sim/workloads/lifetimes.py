@@ -13,15 +13,14 @@ import trio
 
 from treadle.checkers import Branching, Violation
 from treadle.errors import EventsSharedError
-from treadle.events import EventKind, WorkflowEvent, WorkflowId
-from treadle.log import chain_digest
+from treadle.events import WorkflowEvent, WorkflowId
 from treadle.runtime import Runtime
 from treadle.sim.workloads.known import Keyed, Known, mark_in, mark_of_branch
 from treadle.sim.workloads.lifetime_checks import check_lifetimes
-from treadle.sim.workloads.logs import payload_of
+from treadle.sim.workloads.marked import marked_batch, payload_of
 from treadle.sim.workloads.transacting import SKEWED, TICKS, TWINS, Ticks, TransactingClient
 from treadle.sim.world import Answer, World
-from treadle.stores import Batch, Branch, Cut, Guard, Head, Refused, Store, Unit
+from treadle.stores import Branch, Cut, Guard, Head, Refused, Store, Unit
 
 STEP_EVENTS_MAX: Final = 20
 """How many events a step of the housekeeping moves at most: small, so that much happens between two steps."""
@@ -353,20 +352,12 @@ async def _branching_unit(
     # Without a row any digest will do: the store says what is wrong with the seq.
     digest = rows[0].digest if rows and rows[0].seq == at else parent.digest
     batches = (
-        _batch(to, digest, at + 1, [branching.mark]),
-        _batch(beside.workflow_id, beside.digest, beside.next_seq, marks),
+        marked_batch(to, digest, at + 1, [branching.mark]),
+        marked_batch(beside.workflow_id, beside.digest, beside.next_seq, marks),
     )
     apart = guarded.workflow_id not in {beside.workflow_id, to, parent.workflow_id}
     guards = (Guard(guarded.workflow_id, guarded.next_seq, guarded.digest),) if apart else ()
     return Unit(batches, guards, branches=(Branch(to, parent.workflow_id, at, digest),))
-
-
-def _batch(name: WorkflowId, digest: bytes, first: int, marks: Sequence[str]) -> Batch:
-    before, events, digests = digest, list[WorkflowEvent](), list[bytes]()
-    for seq, mark in enumerate(marks, first):
-        events.append(WorkflowEvent(seq, 0, EventKind.CUSTOM, payload_of(name, mark)))
-        digests.append(digest := chain_digest(digest, events[-1]))
-    return Batch(name, before, tuple(events), tuple(digests))
 
 
 class Lifetimes:

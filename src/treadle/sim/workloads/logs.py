@@ -15,7 +15,7 @@ import trio
 from treadle.checkers import Violation, acknowledged_once, chain, gap_free, isolation
 from treadle.errors import AdmissionError, ConflictError, EventsPrunedError, SequenceGapError
 from treadle.events import EventKind, NewEvent, WorkflowEvent, WorkflowId
-from treadle.log import Appended, chain_digest
+from treadle.log import Appended
 from treadle.runtime import Runtime
 from treadle.sim.draws import Draws
 from treadle.sim.paging import whole_log
@@ -28,8 +28,9 @@ from treadle.sim.workloads.log_checks import (
     refused_for_a_reason,
     whole_or_not_there,
 )
+from treadle.sim.workloads.marked import mark_of, marked_batch, owner_of, payload_of
 from treadle.sim.world import Answer, Process, World
-from treadle.stores import Batch, Guard, Head, Outcome, Refused, Repeated, Store, Unit
+from treadle.stores import Guard, Head, Outcome, Refused, Repeated, Store, Unit
 
 SENDS_MAX: Final = 12
 """How often a client repeats a call that may be repeated before it gives up: its outcome stays unknown."""
@@ -48,43 +49,6 @@ LAST_LOOK_SECONDS: Final = 30
 """How long followers go on when clients have ended, at least."""
 _MILLE: Final = 1_000
 _NANOSECONDS: Final = 1_000_000_000
-
-
-def mark_of(event: WorkflowEvent) -> str:
-    """Read an event's mark.
-
-    Args:
-        event: of this workload.
-
-    Returns:
-        The mark.
-    """
-    return event.payload.partition(b"|")[2].decode()
-
-
-def owner_of(event: WorkflowEvent) -> str:
-    """Read whose log an event was written for.
-
-    Args:
-        event: of this workload.
-
-    Returns:
-        The workflow id.
-    """
-    return event.payload.partition(b"|")[0].decode()
-
-
-def payload_of(name: str, mark: str) -> bytes:
-    """Word an event's payload.
-
-    Args:
-        name: the log that it is written to.
-        mark: its mark.
-
-    Returns:
-        The payload.
-    """
-    return f"{name}|{mark}".encode()
 
 
 @attrs.frozen(slots=True)
@@ -482,20 +446,13 @@ async def _append_unit(
     `heads` are those of the written logs in their order, and of the guarded one last.
     """
     names = [WorkflowId(name) for name, _ in written]
-    batches = []
-    for head, (name, marks) in zip(heads, written, strict=False):
-        digest, events, digests = head.digest, [], []
-        for place, mark in enumerate(marks):
-            event = WorkflowEvent(head.next_seq + place, 0, EventKind.CUSTOM, payload_of(name, mark))
-            digest = chain_digest(digest, event)
-            events.append(event)
-            digests.append(digest)
-        batches.append(
-            Batch(head.workflow_id, head.digest, tuple(events), tuple(digests), None, None, head.token)
-        )
+    batches = tuple(
+        marked_batch(head.workflow_id, head.digest, head.next_seq, marks, head.token)
+        for head, (_, marks) in zip(heads, written, strict=False)
+    )
     third = heads[-1]
     guards = () if third.workflow_id in names else (Guard(third.workflow_id, third.next_seq, third.digest),)
-    (outcome,) = await store.append([Unit(tuple(batches), guards)])
+    (outcome,) = await store.append([Unit(batches, guards)])
     return outcome
 
 

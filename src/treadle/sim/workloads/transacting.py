@@ -12,7 +12,8 @@ from treadle.events import EventKind, WorkflowEvent
 from treadle.runtime import Runtime
 from treadle.runtime.transacting import Transaction
 from treadle.sim.workloads.known import Known, mark_in
-from treadle.sim.workloads.logs import Client, payload_of
+from treadle.sim.workloads.logs import Client
+from treadle.sim.workloads.marked import payload_of
 from treadle.sim.world import Answer, World
 
 TWINS: Final = ("t0", "t1")

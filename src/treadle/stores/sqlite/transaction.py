@@ -506,6 +506,10 @@ class Transaction:
             self._generation.epoch = reading.epoch(self._connection)
         return self._generation.epoch
 
+    def record(self, namespace: str, key: bytes) -> bytes | None:
+        """Look a record up; see `View.record`."""
+        return reading.record(self._connection, namespace, key)
+
     def digest_at(self, workflow_id: WorkflowId, seq: int) -> bytes | None:
         """Tell an event's digest; see `View.digest_at`."""
         head = self.head(workflow_id)

@@ -247,13 +247,16 @@ async def branch_sent_again_is_recognised(factory: StoreFactory) -> None:
 
 
 async def branch_where_there_is_nothing_is_refused(factory: StoreFactory) -> None:
-    """Past the end, of a log without events, on another history, below what is kept: nothing is written."""
+    """Past the end, of a log without events, on another history, below what is kept or needed."""
     async with factory.open() as store:
         await _filled(store)
         await write(store, await _cut_unit(store, _P, 3))
         for at, kind in ((6, SequenceGapError), (2, EventsPrunedError)):
             unit = await _branch_unit(store, _B, _P, at)
             expect_refused((await store.append([unit]))[0], kind)
+        unit = await _branch_unit(store, _B, _P, 4)
+        needy = unit._replace(branches=(unit.branches[0]._replace(needs_seq=2),))
+        expect_refused((await store.append([needy]))[0], EventsPrunedError)
         expect_refused((await store.append([await _branch_unit(store, _B, _C, 1)]))[0], SequenceGapError)
         event = WorkflowEvent(5, 0, EventKind.BRANCHED, b"")
         other = Unit((chained(_B, bytes(16), [event]),), branches=(Branch(_B, _P, 4, bytes(16)),))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from treadle.errors import ConflictError, FencedError, StaleSequenceError, UsageError
+from treadle.errors import ConflictError, FencedError, RecordChangedError, StaleSequenceError, UsageError
 from treadle.events import workflow_id
 from treadle.stores import Guard, HeadFacts, Message, Record, Restated, Store, Taken, Unit
 from treadle.testing.batches import LogWriter
@@ -224,6 +224,38 @@ async def records_are_listed_in_pages(factory: StoreFactory) -> None:
         expect(rows[:3], await store.records("s", limit=3), "the first page")
         expect(rows[3:6], await store.records("s", after=keys[2], limit=3), "the second page")
         expect([], await store.records("unknown"), "an unknown namespace")
+
+
+async def expected_records_guard_a_unit(factory: StoreFactory) -> None:
+    """A unit is taken while the records it has read hold what it read, or are absent, as it says."""
+    async with factory.open() as store:
+        a = LogWriter.fresh("a")
+        absent, there = Record("s", b"k", None), Record("s", b"k", b"1")
+        await write(store, Unit((a.batch(b"1"),), records=(there,), expected=(absent,)))
+        whole = Unit((a.batch(b"2"),), records=(Record("s", b"k", b"2"), Record("t", b"k", b"")))
+        for wrong in (absent, Record("s", b"k", b"2"), Record("s", b"k", b""), Record("t", b"k", b"1")):
+            outcome = (await store.append([whole._replace(expected=(there, wrong))]))[0]
+            error = expect_refused(outcome, RecordChangedError)
+            expect((wrong.namespace, wrong.key), (error.namespace, error.key), "the record that differs")
+            expect([b"1"], await payloads_of(store, "a"), "the log")
+            expect(b"1", await store.record("s", b"k"), "the record")
+            expect(None, await store.record("t", b"k"), "the record beside it")
+        await write(store, whole._replace(expected=(there, Record("t", b"k", None))))
+        expect(b"2", await store.record("s", b"k"), "the record")
+
+
+async def expected_records_see_units_before_them_in_the_call(factory: StoreFactory) -> None:
+    """Of two that have read one record, the first one wins, also within one call; a repeat is one still."""
+    async with factory.open() as store:
+        one, two = LogWriter.fresh("a"), LogWriter.fresh("b")
+        read = Record("s", b"k", None)
+        first = Unit((one.batch(b"1"),), records=(Record("s", b"k", b"1"),), expected=(read,))
+        second = Unit((two.batch(b"1"),), records=(Record("s", b"k", b"2"),), expected=(read,))
+        outcomes = await store.append([first, second])
+        expect_written(outcomes[0])
+        expect_refused(outcomes[1], RecordChangedError)
+        expect_repeated((await store.append([first]))[0])
+        expect(b"1", await store.record("s", b"k"), "the record")
 
 
 async def epochs_rise_and_fence_older_ones(factory: StoreFactory) -> None:

@@ -107,7 +107,7 @@ class Activities:
         plan = self._plans.get(key)
         if plan is None or plan.number != pending.attempts_failed + 1:
             details = () if plan is None else plan.details
-            plan = plan_of(pending, execution.workflow_id, execution.run_start_seq, now_ns, details)
+            plan = plan_of(pending, execution, now_ns, details)
             self._plans[key] = plan
         return plan
 

@@ -197,6 +197,7 @@ class _Attempt:
             message_id(plan.workflow_id, plan.run, plan.seq).decode(),
             plan.details,
             plan.scheduled_ns,
+            plan.made.route,
         )
 
     def info(self) -> ActivityInfo:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from treadle import formats
 from treadle.engine import ActivityDefinition, WorkflowDefinition
 from treadle.errors import UsageError
 from treadle.payloads import Converter, JsonConverter
+from treadle.testing.workflows.children import imported, read_child, start_child
 from treadle.testing.workflows.histories import History, history_bytes, read_history
 from treadle.testing.workflows.paranoia import ReplayDifferenceError, differences
 from treadle.testing.workflows.replaying import HistoryReplay, replay
@@ -23,8 +21,6 @@ from treadle.testing.workflows.replaying import HistoryReplay, replay
 HASH_SEEDS: Final = (1, 2, 3)
 """PYTHONHASHSEED of the child processes. A set of two strings has the other order in every second process,
 so one child would miss it every second time, three miss it every eighth."""
-CHILD_SECONDS_MAX: Final = 120
-"""How long a child process may take."""
 _MODULE: Final = "treadle.testing.workflows"
 
 
@@ -89,8 +85,8 @@ def _check_children(
     hash_seeds: Sequence[int],
 ) -> None:
     order = _order(workflow, history, converter)
-    children = [_spawned(order, seed) for seed in hash_seeds]
-    answers = [_answer(child, history) for child in children]
+    children = [start_child(_MODULE, order, seed) for seed in hash_seeds]
+    answers = [read_child(child, f"replays {history.workflow_id!r}") for child in children]
     for seed, answer in zip(hash_seeds, answers, strict=True):
         trial = f"replayed in a process with PYTHONHASHSEED={seed}"
         if "usage" in answer:
@@ -141,45 +137,6 @@ def _class_path(converter: Converter) -> list[str]:
     return [kind.__module__, kind.__qualname__]
 
 
-def _spawned(order: bytes, hash_seed: int) -> subprocess.Popen[bytes]:
-    child = subprocess.Popen(  # noqa: S603  # this very Python, and a module of ours
-        [sys.executable, "-m", _MODULE],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={
-            **os.environ,
-            "PYTHONHASHSEED": str(hash_seed),
-            "PYTHONPATH": os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path),
-        },
-    )
-    assert child.stdin is not None  # noqa: S101  # a pipe was asked for
-    try:
-        child.stdin.write(order)
-        child.stdin.close()
-    except BrokenPipeError:
-        pass  # it has died; its words follow
-    child.stdin = None
-    return child
-
-
-def _answer(child: subprocess.Popen[bytes], history: History) -> dict[str, Any]:
-    try:
-        told, complaint = child.communicate(timeout=CHILD_SECONDS_MAX)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        told, complaint = child.communicate()
-    try:
-        answer: dict[str, Any] = json.loads(told.splitlines()[-1])
-    except (ValueError, IndexError):
-        words = complaint.decode(errors="replace").strip()[-2000:]
-        raise UsageError(
-            f"a process that replays {history.workflow_id!r} is to answer, got exit code {child.returncode}"
-            f" and {words!r}; can the workflow's module be imported without a test runner?"
-        ) from None
-    return answer
-
-
 def answer(order: bytes) -> dict[str, Any]:
     """Replay what another process has asked for; called in the child.
 
@@ -192,7 +149,7 @@ def answer(order: bytes) -> dict[str, Any]:
     text, _, file = order.partition(b"\n")
     head = json.loads(text)
     try:
-        workflow = _imported(head)
+        workflow: WorkflowDefinition[..., Any] = imported(head)
         converter = _converter(head["converter"])
     except Exception as error:  # noqa: BLE001  # importing runs the user's code
         return {
@@ -211,23 +168,6 @@ def _history(file: bytes, workflow_id: str) -> History:
         if isinstance(log, formats.ImportedLog):
             return History(log.workflow_id, log.events)
     raise UsageError("there is no log")
-
-
-def _imported(head: dict[str, Any]) -> WorkflowDefinition[..., Any]:
-    try:
-        module = importlib.import_module(head["module"])
-    except ImportError:
-        if head["file"] is None:
-            raise
-        # A test module, say, which its runner has loaded by path.
-        spec = importlib.util.spec_from_file_location(head["module"], head["file"])
-        if spec is None or spec.loader is None:
-            raise
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[head["module"]] = module
-        spec.loader.exec_module(module)
-    found: WorkflowDefinition[..., Any] = getattr(module, head["name"])
-    return found
 
 
 def _converter(path: list[str] | None) -> Converter:

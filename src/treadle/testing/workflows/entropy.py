@@ -93,9 +93,43 @@ def forbid_entropy() -> Iterator[EntropyGuard]:
     Raises:
         EntropyError: workflow code has done so; it names call and line.
     """
+    with _watched(lambda guard: _watcher(guard, _runs_workflow_code, _workflow_error)) as guard:
+        yield guard
+
+
+@contextmanager
+def forbid_entropy_of(what: str, instead: str) -> Iterator[EntropyGuard]:
+    """Let users' code of another kind that takes anything from outside fail, in this thread.
+
+    Everything that runs in the block is judged whose line is not ours.
+
+    Args:
+        what: what it is, in words.
+        instead: what it is to take instead.
+
+    Yields:
+        What was seen.
+
+    Raises:
+        EntropyError: it has done so; it names call and line.
+    """
+
+    def error(call: str, _: str, where: str) -> EntropyError:
+        return EntropyError(
+            f"{where}: {what} calls {call}, which gives something else each time; take {instead}",
+            call=call,
+            where=where,
+        )
+
+    with _watched(lambda guard: _watcher(guard, lambda: True, error)) as guard:
+        yield guard
+
+
+@contextmanager
+def _watched(make: Callable[[EntropyGuard], Callable[[FrameType, str, Any], None]]) -> Iterator[EntropyGuard]:
     guard = EntropyGuard()
     before = sys.getprofile()
-    sys.setprofile(_watcher(guard))
+    sys.setprofile(make(guard))
     try:
         yield guard
     except Exception as error:
@@ -108,7 +142,13 @@ def forbid_entropy() -> Iterator[EntropyGuard]:
         raise guard.violations[0]
 
 
-def _watcher(guard: EntropyGuard) -> Callable[[FrameType, str, Any], None]:
+def _runs_workflow_code() -> bool:
+    return RUNNING.get() is not None or READING.get() is not None
+
+
+def _watcher(
+    guard: EntropyGuard, judges: Callable[[], bool], worded: Callable[[str, str, str], EntropyError]
+) -> Callable[[FrameType, str, Any], None]:
     def watch(frame: FrameType, event: str, arg: Any) -> None:
         if event == "c_call":
             found = _builtin(arg)
@@ -120,11 +160,11 @@ def _watcher(guard: EntropyGuard) -> Callable[[FrameType, str, Any], None]:
             caller = frame.f_back
         else:
             return
-        if found is None or (RUNNING.get() is None and READING.get() is None):
+        if found is None or not judges():
             return
         where = _place(caller)
         if where is not None:
-            error = _error(*found, where)
+            error = worded(*found, where)
             guard.violations.append(error)
             # Python takes a hook away that raises, so this is the first and only one on the spot.
             raise error
@@ -132,7 +172,7 @@ def _watcher(guard: EntropyGuard) -> Callable[[FrameType, str, Any], None]:
     return watch
 
 
-def _error(call: str, instead: str, where: str) -> EntropyError:
+def _workflow_error(call: str, instead: str, where: str) -> EntropyError:
     return EntropyError(
         f"{where}: workflow code calls {call}, which gives something else at every replay; use {instead}",
         call=call,

@@ -102,6 +102,7 @@ class Instance:
         status: where it stands, as its log says.
         timer_ns: the timer that is on the agenda, or None.
         execution: its code in memory, or None.
+        learned: how many of its events policies that learn have learned from.
     """
 
     workflow_id: str
@@ -111,6 +112,7 @@ class Instance:
     status: Status = Status.RUNNING
     timer_ns: int | None = None
     execution: Execution | None = None
+    learned: int = 0
 
     def evict(self) -> None:
         """Throw its code away; the log stays."""

@@ -8,6 +8,7 @@ from typing import Any
 from treadle.engine import ActivityDefinition, Execution, Registry, WorkflowDefinition
 from treadle.engine.commands import Call, call_of
 from treadle.engine.execution import ExecutionLimits
+from treadle.engine.learning import NOTHING_KNOWN, Known
 from treadle.payloads import Converter, JsonConverter
 
 
@@ -50,6 +51,7 @@ class Executions:
         activities: the only ones that are known; none given means that all are.
         converter: values to JSON and back.
         limits: what one run may grow to.
+        known: what was learned of arms.
 
     Attributes:
         converter: values to JSON and back.
@@ -61,6 +63,7 @@ class Executions:
         activities: Iterable[ActivityDefinition[..., Any]] = (),
         converter: Converter | None = None,
         limits: ExecutionLimits | None = None,
+        known: Known = NOTHING_KNOWN,
     ) -> None:
         self.converter = JsonConverter() if converter is None else converter
         self.activities = OpenActivities(self.converter)
@@ -69,6 +72,7 @@ class Executions:
         if self._is_open:
             # Arguments are compared by the annotations of these.
             self._registry.activities = self.activities.by_name
+        self._known = known
         self._limits = ExecutionLimits() if limits is None else limits
 
     def make(
@@ -85,7 +89,13 @@ class Executions:
             The execution; nothing of it has happened yet.
         """
         execution = Execution(
-            definition, workflow_id, self._registry, self.converter, limits=self._limits, first_seq=first_seq
+            definition,
+            workflow_id,
+            self._registry,
+            self.converter,
+            limits=self._limits,
+            first_seq=first_seq,
+            known=self._known,
         )
         if self._is_open:
             execution.calls = self.activities

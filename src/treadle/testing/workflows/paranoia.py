@@ -45,7 +45,10 @@ def portrait(execution: Execution) -> dict[str, str]:
     run = execution.run
     generator = run._random
     activities = {
-        seq: (pending.name, pending.state.name, pending.attempts_failed, pending.next_due_ns)
+        seq: (
+            *(pending.name, pending.state.name, pending.attempts_failed, pending.next_due_ns),
+            *(pending.choice, dict(pending.failed_on)),
+        )
         for seq, pending in run.activities.items()
     }
     facts = {

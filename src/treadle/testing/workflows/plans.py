@@ -13,17 +13,17 @@ import msgspec
 
 from treadle.engine import (
     ActivityDefinition,
-    ActivityDone,
     ActivityOutcome,
-    AttemptFailed,
     Completed,
     EndedByCancel,
+    Execution,
     Failed,
 )
 from treadle.engine.arguments import encode_result
 from treadle.engine.definitions import ActivityOptions
 from treadle.engine.failures import failure_of, timeout_failure
 from treadle.engine.pending import PendingActivity
+from treadle.engine.retrying import Ended, Made
 from treadle.errors import TimeoutKind, TreadleError
 from treadle.payloads import Converter
 from treadle.testing.workflows.agenda import Item
@@ -45,6 +45,8 @@ class Plan:
         scheduled_ns: when the activity was scheduled.
         options: its limits and its policy, as recorded.
         policy_number: the attempt as the retry policy counts it: lost ones left out.
+        name: the activity's.
+        made: what it is made with, for a policy that learns.
         has_begun: whether it runs.
         is_cancelled: whether it was asked to end.
         end_ns: when it ends; None for never.
@@ -61,6 +63,8 @@ class Plan:
     scheduled_ns: int
     options: ActivityOptions
     policy_number: int
+    name: str
+    made: Made
     has_begun: bool = False
     is_cancelled: bool = False
     end_ns: int | None = None
@@ -69,15 +73,12 @@ class Plan:
     item: Item | None = None
 
 
-def plan_of(
-    pending: PendingActivity, workflow_id: str, run: int, now_ns: int, details: tuple[Any, ...]
-) -> Plan:
+def plan_of(pending: PendingActivity, execution: Execution, now_ns: int, details: tuple[Any, ...]) -> Plan:
     """Plan the next attempt at an activity.
 
     Args:
         pending: the activity.
-        workflow_id: the workflow.
-        run: its run.
+        execution: the workflow.
         now_ns: the time.
         details: what the heartbeat of an earlier attempt has told.
 
@@ -86,14 +87,16 @@ def plan_of(
     """
     number = pending.attempts_failed + 1
     return Plan(
-        workflow_id,
-        run,
+        execution.workflow_id,
+        execution.run_start_seq,
         pending.seq,
         number,
         max(now_ns, pending.next_due_ns or now_ns),
         pending.scheduled_ns,
         pending.options,
         number - pending.attempts_lost,
+        pending.name,
+        pending.made(execution.run.seed),
         details=details,
     )
 
@@ -142,31 +145,27 @@ def cancel(plan: Plan, script: Script, now_ns: int) -> None:
     plan.has_begun = True
 
 
-def what_follows(plan: Plan, now_ns: int) -> ActivityDone | AttemptFailed:
-    """Decide whether an attempt was the last.
+def end_of(plan: Plan) -> tuple[Ended, ActivityOutcome]:
+    """Tell how an attempt has ended, in the engine's words.
 
     Args:
         plan: the attempt, ended.
-        now_ns: the time.
 
     Returns:
-        The input it becomes.
+        The attempt, and what it has come to.
     """
-    outcome = plan.outcome
-    assert outcome is not None  # noqa: S101  # the pair of begin() and cancel()
-    if isinstance(outcome, Failed) and not plan.is_cancelled and not outcome.failure.non_retryable:
-        failure = outcome.failure
-        delay_ns = plan.options.retry.next_delay_ns(
-            plan.policy_number, retry_after_seconds=failure.retry_after_seconds
-        )
-        if delay_ns is not None and not _is_too_late(plan, now_ns + delay_ns):
-            return AttemptFailed(plan.seq, plan.number, failure, now_ns + delay_ns)
-    return ActivityDone(plan.seq, outcome, plan.number)
-
-
-def _is_too_late(plan: Plan, due_ns: int) -> bool:
-    limit_ns = plan.options.schedule_to_close_ns
-    return limit_ns is not None and due_ns >= plan.scheduled_ns + limit_ns
+    assert plan.outcome is not None  # noqa: S101  # the pair of begin() and cancel()
+    ended = Ended(
+        plan.name,
+        plan.seq,
+        plan.number,
+        plan.number - plan.policy_number,
+        plan.options,
+        plan.scheduled_ns,
+        plan.made,
+        plan.is_cancelled,
+    )
+    return ended, plan.outcome
 
 
 def _first_limit(plan: Plan, *, hangs: bool) -> tuple[int, TimeoutKind, int] | None:

@@ -37,8 +37,10 @@ from treadle.engine import (
     input_of,
 )
 from treadle.engine.failures import process_lost_failure
+from treadle.engine.learning import Experiences
 from treadle.engine.messages import ChildStartMessage
 from treadle.engine.records import COMMAND_KINDS
+from treadle.engine.retrying import what_follows
 from treadle.errors import QueryFailedError, UsageError
 from treadle.testing.workflows.activities import Activities
 from treadle.testing.workflows.agenda import Agenda, Item
@@ -61,7 +63,7 @@ from treadle.testing.workflows.items import (
 )
 from treadle.testing.workflows.neighbours import Neighbours
 from treadle.testing.workflows.open_registry import Executions
-from treadle.testing.workflows.plans import NANOSECONDS, what_follows
+from treadle.testing.workflows.plans import NANOSECONDS, end_of
 from treadle.testing.workflows.scenario import ACTIVATIONS_MAX, Scenario
 
 
@@ -74,6 +76,7 @@ class World:
 
     Attributes:
         executions: makes the code of workflows.
+        experiences: what the ends of attempts have taught so far.
         now_ns: the virtual time.
         instances: all workflows, by id.
         appends: how many appends there were.
@@ -87,7 +90,8 @@ class World:
     """
 
     def __init__(self, scenario: Scenario, trials: Trials = PLAIN) -> None:
-        self.executions = Executions((), scenario.converter, scenario.limits)
+        self.experiences = Experiences()
+        self.executions = Executions((), scenario.converter, scenario.limits, self.experiences)
         self.now_ns = scenario.start_ns
         self.instances: dict[str, Instance] = {}
         self.appends = 0
@@ -227,6 +231,9 @@ class World:
     def _note_head(self, instance: Instance) -> None:
         execution = self.execution_of(instance)
         instance.run_start_seq, instance.status = execution.run_start_seq, execution.status
+        # Of whole activations: code that makes the rest of a cut one again must not know more than before.
+        self.experiences.take(instance.events[instance.learned :])
+        instance.learned = len(instance.events)
 
     def _appended(self) -> None:
         self.appends += 1
@@ -321,7 +328,7 @@ class World:
             item.is_done = True
             self.activities.take_up(self.execution_of(instance), plan.seq, self.now_ns)
             return
-        given = what_follows(plan, self.now_ns)
+        given = what_follows(*end_of(plan), self.experiences, self.now_ns)
         self._activate(instance, given, item)
         if isinstance(given, AttemptFailed) and plan.seq in self.execution_of(instance).activities:
             self.activities.take_up(self.execution_of(instance), plan.seq, self.now_ns)

@@ -1,0 +1,1 @@
+"""Commands about retries that learn."""
