@@ -3,8 +3,10 @@
 import pytest
 from keeping import SEEN, cut, filled, note
 
-from treadle import EventsPrunedError
+from treadle import EventKind, EventsPrunedError, WorkflowEvent
 from treadle.runtime import reuse
+from treadle.stores import Branch, Unit
+from treadle.testing.batches import chained
 
 
 async def used_again(runtime, name="o", deletions=1):
@@ -53,6 +55,20 @@ async def test_a_branch_is_whole_as_well_whatever_becomes_of_its_parent(opened):
         assert [[5, "20"]] == await handle.replay(SEEN)
         states = await states_of(runtime, note, list)
         assert {"o": 1, "b": 3, "c": 4} == {name: len(state) for name, state in states.items()}
+
+
+async def test_a_branch_that_names_no_parent_is_refused_as_one_that_was_cut(opened):
+    """A store's own branches may begin with any event; whether anything is missing, nobody can tell."""
+    async with opened() as runtime:
+        await used_again(runtime)
+        [row] = await runtime.store.audit("o", 3)
+        batch = chained("b", row.digest, [WorkflowEvent(5, 0, EventKind.CUSTOM, b"own")])
+        await runtime.store.append([Unit((batch,), branches=(Branch("b", "o", 4, row.digest),))])
+
+        with pytest.raises(EventsPrunedError):
+            await states_of(runtime, note, list)
+        with pytest.raises(EventsPrunedError):
+            await runtime.workflow("b").replay(SEEN)
 
 
 async def test_only_the_newest_deletions_are_known(opened, monkeypatch):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from treadle.errors import CorruptStoreError
 from treadle.events import WorkflowId
 from treadle.runtime.decoding import origin_of
 from treadle.stores import Head, Record, Store
@@ -34,7 +35,11 @@ async def begins_anew(store: Store, head: Head) -> bool:
     first = head.first_kept_seq
     origin = head.workflow_id
     if first <= head.shared_seq:
-        origin = await origin_of(store, origin, first)
+        try:
+            origin = await origin_of(store, origin, first)
+        except CorruptStoreError:
+            # Begun by hand, without a BRANCHED that names the parent; damage is told by whoever reads on.
+            return False
     return b"%d" % first in await _deletions(store, origin)
 
 
