@@ -115,7 +115,16 @@ async def forever() -> None:
         await workflow.sleep(60)
 
 
-CODE = (order, packing, patient, fan, forever)
+@workflow.define
+async def tidy(what: str) -> None:
+    try:
+        await workflow.sleep(60)
+        await workflow.activity(charge, what, 1)
+    finally:
+        board.note("tidied")
+
+
+CODE = (order, packing, patient, fan, forever, tidy)
 
 
 async def ordered(runtime, definition=order, *args):
@@ -342,3 +351,27 @@ async def test_a_function_without_an_answer_stops_it_too(opened):
         found = await branch.what_if(lambda _: NO_ANSWER)
         assert found.stopped_at.seq == 3
         assert found.waits_for
+
+
+class _ProcessEndsError(BaseException):
+    """Such as Ctrl-C, or what ends a process of a world."""
+
+
+async def test_code_is_thrown_away_at_once_when_a_play_ends_in_the_middle(opened, monkeypatch):
+    """Nothing is left to the garbage collector, which would run its clean-up in anybody's task."""
+    async with opened(CODE, [charge]) as runtime:
+        original = await ordered(runtime, tidy)
+        branch = await original.branch(at=1, to="b")
+        turns = []
+        take = playing._Turns.take
+
+        async def take_one(self, turn):
+            turns.append(turn)
+            if len(turns) > 1:
+                raise _ProcessEndsError
+            return await take(self, turn)
+
+        monkeypatch.setattr(playing._Turns, "take", take_one)
+        with pytest.raises(BaseExceptionGroup, match="nursery"):
+            await branch.what_if()
+        assert board.notes == ["tidied"]

@@ -228,15 +228,29 @@ async def _on_a_stage(service: DurableService, workflow_id: WorkflowId, player: 
             errors.append(error)
         finally:
             with trio.CancelScope(shield=True):
-                await _let_end(service.kernel, errors)
-                with suppress(Exception):  # code being thrown away has nothing to say any more
-                    await turns.take(player.execution.evict)
+                await _throw_away(service.kernel, turns, player.execution, errors)
             nursery.cancel_scope.cancel()
     if errors:
         if isinstance(errors[0], ForeignScopeError):
             raise refusing.foreign(workflow_id, errors[0], player.execution.definition.code_place)
         raise errors[0]
     return result[0]
+
+
+async def _throw_away(
+    kernel: Kernel, turns: _Turns, execution: Execution, errors: Sequence[Exception]
+) -> None:
+    """Take the code out of memory; what it has to say while it is thrown away is nothing to anybody."""
+    try:
+        await _let_end(kernel, errors)
+        with suppress(Exception):
+            await turns.take(execution.evict)
+    finally:
+        # Also when Ctrl-C, or the end of a world's process, has ended this wait: left to the garbage
+        # collector, its clean-up would run at any time and in anybody's task.
+        if not execution.is_spoilt:
+            with suppress(Exception):
+                turns.stage.guard(execution.evict)
 
 
 async def _let_end(kernel: Kernel, errors: Sequence[Exception]) -> None:
