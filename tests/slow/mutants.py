@@ -485,8 +485,8 @@ MUTANTS = (
     Mutant(
         "of the rows of a group the last is not written",
         TRANSACTION,
-        "        start, end, size = 0, len(values), rows_max\n",
-        "        start, end, size = 0, len(values) - width * (len(values) > 3 * width), rows_max\n",
+        "    start, end, size = 0, len(values), rows_max\n",
+        "    start, end, size = 0, len(values) - width * (len(values) > 3 * width), rows_max\n",
         DISK,
     ),
     Mutant(

@@ -29,6 +29,7 @@ from treadle import (
 )
 from treadle.kernel import InlineKernel
 from treadle.payloads import Encryption, KeyRing
+from treadle.runtime.durable import playing
 from treadle.runtime.durable.service import DurableService
 
 KEYS = KeyRing({"k": bytes(range(64))}, current="k")

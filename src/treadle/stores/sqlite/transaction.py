@@ -307,25 +307,14 @@ class Transaction:
         keys = zip(rows[::_KEYED], rows[_PLAIN::_KEYED], strict=True)
         pairs = [pair for pair in keys if pair[1] is not None]
         asked = list(chain.from_iterable(pairs))
-        if len(set(pairs)) < len(pairs) or any(self._in_parts(_KNOWN_KEYS, asked, 2, ROWS_PER_STATEMENT_MAX)):
+        parts = _in_parts(_KNOWN_KEYS, asked, 2, ROWS_PER_STATEMENT_MAX)
+        if len(set(pairs)) < len(pairs) or any(self._execute(*part).get for part in parts):
             raise apsw.ConstraintError("a key is known; each unit has to be judged")
 
     def _insert(self, statements: dict[int, str], values: list[Any], width: int, rows_max: int) -> None:
-        for _ in self._in_parts(statements, values, width, rows_max):
-            pass
-
-    def _in_parts(
-        self, statements: dict[int, str], values: list[Any], width: int, rows_max: int
-    ) -> Iterator[Any]:
-        """Carry a statement out for many rows at a time; give what it answers for each part, or None."""
         execute = self._execute
-        start, end, size = 0, len(values), rows_max
-        while start < end:
-            while size * width > end - start:
-                size >>= 1
-            stop = start + size * width
-            yield execute(statements[size], values if size * width == end else values[start:stop]).get
-            start = stop
+        for statement, part in _in_parts(statements, values, width, rows_max):
+            execute(statement, part)
 
     # -- the careful way --
 
@@ -533,3 +522,16 @@ class Transaction:
         """Tell the newest position; see `View.position`."""
         self._flush()
         return reading.position(self._connection)
+
+
+def _in_parts(
+    statements: dict[int, str], values: list[Any], width: int, rows_max: int
+) -> Iterator[tuple[str, list[Any]]]:
+    """Cut rows into parts for which there are statements."""
+    start, end, size = 0, len(values), rows_max
+    while start < end:
+        while size * width > end - start:
+            size >>= 1
+        stop = start + size * width
+        yield statements[size], values if size * width == end else values[start:stop]
+        start = stop
