@@ -582,8 +582,8 @@ MUTANTS = (
     Mutant(
         "a transaction does not guard what it has only read",
         TRANSACTING,
-        "            if name not in self._appended\n        )",
-        "            if False\n        )",
+        "        guards = tuple(Guard(name, *_stands(head)) for name, head in self._heads.items())",
+        "        guards = tuple(Guard(n, *_stands(h)) for n, h in self._heads.items() if n in self._appended)",
         LIVES,
         200,
     ),
@@ -616,6 +616,7 @@ MUTANTS = (
         "        if await transaction.is_torn():\n            return _torn(transaction)\n        raise",
         "        raise",
         LIVES,
+        seeds=100,
     ),
     Mutant(
         "a coincidence is taken for a repeat",
