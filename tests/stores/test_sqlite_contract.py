@@ -1,6 +1,11 @@
 """The SQLite store keeps the contract, and nobody can tell it from the reference."""
 
 import itertools
+import os
+import shutil
+import tempfile
+from functools import partial
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -17,10 +22,15 @@ PLACES = itertools.count()
 
 
 @pytest.fixture(autouse=True, scope="module")
-def root(tmp_path_factory):
+def root(tmp_path_factory, request):
     """Where the state machine's stores lie, a fresh one for each example."""
     global fresh_file  # noqa: PLW0603  # the machine is made before there is a fixture
+    # In memory, where there is any: twenty thousand fsyncs would be waited for, and nothing here shows them.
+    memory = "/dev/shm"  # noqa: S108  # Linux's own
     folder = tmp_path_factory.mktemp("machine")
+    if os.access(memory, os.W_OK):
+        folder = Path(tempfile.mkdtemp(dir=memory))
+        request.addfinalizer(partial(shutil.rmtree, folder, ignore_errors=True))
 
     def fresh_file():
         return UrlFactory(folder / f"{next(PLACES)}.db", durable=True)
