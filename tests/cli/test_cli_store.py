@@ -19,9 +19,10 @@ from treadle.stores.sqlite.diagnosing import CLOCK_EARLIEST_UNIX, diagnose
 
 
 def as_version_2(path):
-    """Take from a store what version 3 has brought."""
+    """Take from a store what later versions have brought."""
     connection = apsw.Connection(str(path))
-    connection.execute("DROP TABLE beginnings; DROP TABLE ranges")
+    connection.execute("DROP TABLE beginnings; DROP TABLE ranges; DROP INDEX events_by_key")
+    connection.execute("CREATE UNIQUE INDEX events_by_key ON events (workflow, key) WHERE key IS NOT NULL")
     connection.pragma("user_version", 2)
     connection.close()
 
@@ -46,7 +47,7 @@ def test_info_counts_logs_of_every_kind_and_what_is_yet_to_be_reclaimed(treadle)
     assert (told["logs"], told["logs_deleted"], told["branches"]) == (5, 2, 3)
     assert (told["events"], told["events_unreclaimed"]) == (47, 2)
     assert (told["schema_version"], told["position"], told["poisoned"], told["runner"]) == (
-        3,
+        4,
         47,
         False,
         None,
@@ -106,7 +107,7 @@ def test_migrate_says_from_which_version_to_which_and_a_dry_run_changes_nothing(
     as_version_2(store)
     before = store.read_bytes()
     dry = treadle("store", "migrate", "--dry-run", "-o", "json").json
-    assert dry == {"from_version": 2, "to_version": 3, "migrated": False, "dry_run": True}
+    assert dry == {"from_version": 2, "to_version": 4, "migrated": False, "dry_run": True}
     assert store.read_bytes() == before
 
     assert treadle("store", "migrate", "-o", "json").json["migrated"] is True

@@ -219,7 +219,7 @@ def test_the_same_life_is_the_same_log(program, seed):
 
 
 @pytest.mark.slow
-@settings(max_examples=1_500, deadline=None)
+@settings(max_examples=1_000, deadline=None)
 @given(programs, st.integers(0, 2**32))
 def test_thousands_of_lives(program, seed):
     lived(program, seed).check_cuts()

@@ -22,7 +22,6 @@ from treadle import (
 )
 from treadle.kernel import InlineKernel
 from treadle.payloads import Compression, Encryption, KeyRing
-from treadle.runtime.folds import FoldReplay
 from treadle.stores.memory import MemoryStore
 
 
@@ -132,17 +131,18 @@ async def test_what_others_append_meanwhile_is_in_the_baseline(opened, store):
 
 
 async def test_a_log_deleted_while_it_is_folded_gets_no_baseline(opened, monkeypatch):
-    """It stands where it stood, and what was deleted would be back in the state."""
+    """It stands where it stood, and what was deleted would be back in the state. The store itself tells."""
     async with opened() as runtime:
         handle = await filled(runtime, "o", 3)
-        reach = FoldReplay.reach
+        commit, deletions = runtime._supervisor.commit_unit, []
 
-        async def deleted_meanwhile(self, to_seq):
-            reached = await reach(self, to_seq)
-            await handle.delete()
-            return reached
+        async def deleted_before(proposal, unit):
+            if not deletions:
+                deletions.append(unit)
+                await handle.delete()
+            return await commit(proposal, unit)
 
-        monkeypatch.setattr(FoldReplay, "reach", deleted_meanwhile)
+        monkeypatch.setattr(runtime._supervisor, "commit_unit", deleted_before)
         with pytest.raises(WorkflowNotFoundError):
             await handle.baseline(SEEN)
         assert await handle.next_seq() == 4

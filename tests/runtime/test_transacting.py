@@ -115,6 +115,37 @@ async def race(runtime, raced, write, **options):
     return results[0]
 
 
+@pytest.mark.parametrize("appends_to", ["a", "b"], ids=["the log itself", "another log"])
+async def test_a_decision_is_made_again_when_a_log_was_deleted_behind_it(opened, appends_to):
+    """A deleted log stands where it stood: only where it begins tells."""
+    async with opened() as runtime:
+        await runtime.workflow("a").append("custom", b"10")
+        seen = []
+
+        async def decide(tx):
+            seen.append(await tx.next_seq("a") - await first_kept_seq(tx))
+            if len(seen) == 1:
+                await delete_by_others(runtime, "a")
+            await tx.append(appends_to, "custom", b"%d" % seen[-1])
+
+        async def first_kept_seq(tx):
+            try:
+                return (await tx.read("a"))[0].seq
+            except (IndexError, EventsPrunedError):
+                return await tx.next_seq("a")
+
+        await runtime.transact(decide)
+        assert seen == [1, 0]
+        assert (
+            await runtime.workflow(appends_to).read(await runtime.workflow(appends_to).next_seq() - 1).list()
+        )[0].payload == b"0"
+
+
+async def delete_by_others(runtime, name):
+    (head,) = await runtime.store.heads([name])
+    await runtime.store.append([Unit(cuts=(Cut(name, head.next_seq, head.digest, head.next_seq),))])
+
+
 async def test_a_decision_is_made_again_when_another_writer_came_first(opened):
     raced = Raced(copy_length)
     async with opened() as runtime:

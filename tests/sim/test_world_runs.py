@@ -166,7 +166,7 @@ def test_one_process_at_a_time_runs_durable_workflows():
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_every_promise_holds_over_many_seeds(name):
     broken = {}
-    for seed in range(1_000, 1_060 if "workflows" in name or "durable" in name else 1_250):
+    for seed in range(1_000, 1_030 if "workflows" in name or "durable" in name else 1_120):
         run = run_world(seed, Plan(workload=name, faults=ALL, processes=1 + (name == "logs") * (seed % 3)))
         if not run.holds:
             broken[seed] = run.violations

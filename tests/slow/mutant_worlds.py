@@ -66,7 +66,7 @@ def plan_of(workload: str, seed: int):
             store="disk",
             workflows=4,
             duration_seconds=60,
-            decisions_max=3 * DECISIONS_MAX,
+            decisions_max=DECISIONS_MAX // 2,
         )
     if workload == "durable lifetimes":
         return durable_lifetimes_plan(seed)

@@ -40,6 +40,7 @@ COMMITTER = "runtime/committer.py"
 SUPERVISOR = "runtime/supervisor.py"
 FOLLOWING = "runtime/following.py"
 READING = "runtime/reading.py"
+SQLITE_READING = "stores/sqlite/reading.py"
 INBOX = "runtime/inbox.py"
 ADMISSION = "log/admission.py"
 JUDGING = "stores/judging.py"
@@ -243,7 +244,7 @@ MUTANTS = (
     Mutant(
         "a key is not remembered",
         MEMORY,
-        "                log.keys[key] = event.seq",
+        "                log.keys[key] = (*log.keys.get(key, ()), event.seq)",
         "                pass",
     ),
     Mutant(
@@ -484,8 +485,8 @@ MUTANTS = (
     Mutant(
         "of the rows of a group the last is not written",
         TRANSACTION,
-        "        start, end, size = 0, len(values), rows_max\n",
-        "        start, end, size = 0, len(values) - width * (len(values) > 3 * width), rows_max\n",
+        "    start, end, size = 0, len(values), rows_max\n",
+        "    start, end, size = 0, len(values) - width * (len(values) > 3 * width), rows_max\n",
         DISK,
     ),
     Mutant(
@@ -581,8 +582,8 @@ MUTANTS = (
     Mutant(
         "a transaction does not guard what it has only read",
         TRANSACTING,
-        "            if name not in self._appended\n        )",
-        "            if False\n        )",
+        "        guards = tuple(Guard(name, *_stands(head)) for name, head in self._heads.items())",
+        "        guards = tuple(Guard(n, *_stands(h)) for n, h in self._heads.items() if n in self._appended)",
         LIVES,
         200,
     ),
@@ -615,6 +616,7 @@ MUTANTS = (
         "        if await transaction.is_torn():\n            return _torn(transaction)\n        raise",
         "        raise",
         LIVES,
+        seeds=100,
     ),
     Mutant(
         "a coincidence is taken for a repeat",
@@ -657,18 +659,33 @@ MUTANTS = (
     Mutant(
         "the key of an event that was cut is still known",
         MEMORY_LOG,
-        "            if seq is not None and begin <= seq <= end:",
-        "            if seq is not None and seq <= end:",
+        "                if begin <= seq <= end:",
+        "                if seq <= end:",
+        LIVES,
+        200,
+    ),
+    Mutant(
+        "a log that uses its id again takes keys from its branches",
+        MEMORY,
+        "                log.keys[key] = (*log.keys.get(key, ()), event.seq)",
+        "                log.keys[key] = (event.seq,)",
         LIVES,
         200,
     ),
     Mutant(
         "what was cut lies there with its key, on disk",
-        SQLITE_LIFETIMES,
-        "            connection.execute(_FORGET_KEY, (key, mark, first_kept_seq))",
-        "            pass",
+        SQLITE_READING,
+        "WHERE workflow = ? AND key = ? AND seq >= ? AND seq <= ? AND position <= ?\n",
+        "WHERE workflow = ? AND key = ? AND seq >= min(0, ?) AND seq <= ? AND position <= ?\n",
         ON_DISK,
         300,
+    ),
+    Mutant(
+        "a token vouches for keys",
+        TRANSACTION,
+        "            self._ask_for_keys(rows)\n",
+        "            pass\n",
+        ON_DISK,
     ),
     Mutant(
         "what branches share is removed, in memory",

@@ -16,8 +16,11 @@ from treadle.errors import (
     StoreUnavailableError,
     UsageError,
 )
-from treadle.stores import open_store
+from treadle.events import workflow_id
+from treadle.stores import Unit, open_store
 from treadle.stores.sqlite import schema
+from treadle.testing.batches import LogWriter
+from treadle.testing.expecting import write
 
 
 def empty(path):
@@ -81,7 +84,7 @@ BAD_FILES = [
     (pipe, StoreFormatError, "not a regular file"),
     (foreign, StoreFormatError, "not a treadle store.*application id 0x7"),
     (unmarked, StoreFormatError, "not a treadle store"),
-    (newer, StoreFormatError, "schema version 99, this treadle knows up to 3; upgrade treadle"),
+    (newer, StoreFormatError, "schema version 99, this treadle knows up to 4; upgrade treadle"),
     (without_version, StoreFormatError, "schema version 0 was never written"),
     (without_a_table, CorruptStoreError, "without its mailbox, mailbox_waiting.*restore a backup"),
     (cut_short, CorruptStoreError, "cut short: its header promises .* restore a backup"),
@@ -365,14 +368,14 @@ async def test_the_marker_of_a_store_that_is_gone_says_how_to_begin_anew(tmp_pat
             pass
 
 
-# -- migrations: version 4 does not exist yet, so one is planted --------------------------------------
+# -- migrations: version 5 does not exist yet, so one is planted --------------------------------------
 
 
 @pytest.fixture
-def version_4(monkeypatch):
+def version_5(monkeypatch):
     """A treadle whose schema has one column more."""
-    migrations = {3: "ALTER TABLE records ADD COLUMN note TEXT; INSERT INTO settings VALUES ('four', 4)"}
-    monkeypatch.setattr(schema, "SCHEMA_VERSION", 4)
+    migrations = {4: "ALTER TABLE records ADD COLUMN note TEXT; INSERT INTO settings VALUES ('five', 5)"}
+    monkeypatch.setattr(schema, "SCHEMA_VERSION", 5)
     monkeypatch.setattr(schema, "MIGRATIONS", migrations)
     return migrations
 
@@ -380,32 +383,40 @@ def version_4(monkeypatch):
 async def test_an_older_store_becomes_a_newer_one(tmp_path, request):
     path = tmp_path / "store.db"
     await filled(path, b"p")
-    request.getfixturevalue("version_4")
+    request.getfixturevalue("version_5")
     async with opened(path) as store:
         assert await payloads_of(store, "a") == [b"p"]
     connection = apsw.Connection(str(path))
 
-    assert connection.pragma("user_version") == 4
-    assert connection.execute("SELECT value FROM settings WHERE name = 'four'").get == 4
+    assert connection.pragma("user_version") == 5
+    assert connection.execute("SELECT value FROM settings WHERE name = 'five'").get == 5
 
     connection.close()
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 async def test_an_old_store_becomes_one_of_today_with_its_events(tmp_path, version):
-    """Neither version knew of branches and cuts: their tables are made, in the very words of a new file's."""
+    """What came later (branches and cuts, keys that come again) is made in the very words of a new file's."""
     path = tmp_path / "store.db"
-    await filled(path, b"p")
+    batch = LogWriter.fresh("a").batch(b"p", b"q", keys=(b"key", None))
+    async with opened(path) as store:
+        await write(store, Unit((batch,)))
     connection = apsw.Connection(str(path))
-    connection.execute("DROP TABLE beginnings; DROP TABLE ranges")
+    connection.execute(
+        "DROP INDEX events_by_key;"
+        "CREATE UNIQUE INDEX events_by_key ON events (workflow, key) WHERE key IS NOT NULL"
+    )
+    if version < 3:
+        connection.execute("DROP TABLE beginnings; DROP TABLE ranges")
     connection.pragma("user_version", version)
     connection.close()
     async with opened(path) as store:
-        assert await payloads_of(store, "a") == [b"p"]
+        assert await payloads_of(store, "a") == [b"p", b"q"]
+        assert await store.find_key(workflow_id("a"), b"key") == batch.events[0]
         assert await store.check_structure() == []
     connection = apsw.Connection(str(path))
 
-    assert connection.pragma("user_version") == 3
+    assert connection.pragma("user_version") == 4
 
     connection.close()
 
@@ -413,19 +424,19 @@ async def test_an_old_store_becomes_one_of_today_with_its_events(tmp_path, versi
 async def test_a_crash_in_the_middle_of_a_migration_leaves_the_old_version(tmp_path, request):
     path = tmp_path / "store.db"
     await filled(path, b"p")
-    migrations = request.getfixturevalue("version_4")
+    migrations = request.getfixturevalue("version_5")
 
     def crash(connection):
         connection.execute("ALTER TABLE records ADD COLUMN note TEXT")
         raise KeyboardInterrupt
 
-    migrations[3] = crash
+    migrations[4] = crash
     with pytest.raises(KeyboardInterrupt):
         async with opened(path):
             pass
     connection = apsw.Connection(str(path))
 
-    assert connection.pragma("user_version") == 3
+    assert connection.pragma("user_version") == 4
     assert "note" not in connection.execute("SELECT sql FROM sqlite_schema WHERE name = 'records'").get
 
     connection.close()
@@ -434,7 +445,7 @@ async def test_a_crash_in_the_middle_of_a_migration_leaves_the_old_version(tmp_p
 async def test_a_read_only_opener_does_not_migrate(tmp_path, request):
     path = tmp_path / "store.db"
     await filled(path, b"p")
-    request.getfixturevalue("version_4")
+    request.getfixturevalue("version_5")
 
     with pytest.raises(StoreFormatError, match=r"an older store .*open it once for writing"):
         async with opened(path, read_only=True):
@@ -444,8 +455,8 @@ async def test_a_read_only_opener_does_not_migrate(tmp_path, request):
 async def test_a_version_without_a_way_on_is_told(tmp_path, request):
     path = tmp_path / "store.db"
     await filled(path, b"p")
-    request.getfixturevalue("version_4").clear()
+    request.getfixturevalue("version_5").clear()
 
-    with pytest.raises(StoreFormatError, match="no migration leads from schema version 3 to 4"):
+    with pytest.raises(StoreFormatError, match="no migration leads from schema version 4 to 5"):
         async with opened(path):
             pass

@@ -204,8 +204,28 @@ class KnowsKeysForEver(MemoryStore):
 
     async def find_key(self, workflow_id, key):
         log = self._logs.get(workflow_id)
-        seq = (log.keys or {}).get(key) if log is not None else None
-        return log.event(seq) if seq is not None else await super().find_key(workflow_id, key)
+        seqs = (log.keys or {}).get(key) if log is not None else None
+        return log.event(seqs[-1]) if seqs else await super().find_key(workflow_id, key)
+
+
+class KnowsTheLatestUseOfAKey(MemoryStore):
+    """Forgets that a branch shares the key of an event, once the parent has it for another one."""
+
+    async def append(self, units):
+        outcomes = await super().append(units)
+        for log in self._logs.values():
+            log.keys = {key: seqs[-1:] for key, seqs in (log.keys or {}).items()} or None
+        return outcomes
+
+
+class GuardsNoBeginnings(MemoryStore):
+    """Takes a log that was cut for what was read of it before."""
+
+    async def append(self, units):
+        def blind(unit):
+            return unit._replace(guards=tuple(guard._replace(first_kept_seq=None) for guard in unit.guards))
+
+        return await super().append(_each(units, blind))
 
 
 class ListsTheDeleted(MemoryStore):
@@ -231,10 +251,12 @@ BROKEN = [
     RemovesWhatIsShared,
     IgnoresPositions,
     KnowsKeysForEver,
+    KnowsTheLatestUseOfAKey,
+    GuardsNoBeginnings,
     ListsTheDeleted,
 ]
 # A key of what was cut, and a deleted log's branch, come up too seldom there: the checks look for them.
-LIFETIMES = [ForgetsWhatItShares, CutsAnyHead, IgnoresPositions, ListsTheDeleted]
+LIFETIMES = [ForgetsWhatItShares, CutsAnyHead, IgnoresPositions, ListsTheDeleted, KnowsTheLatestUseOfAKey]
 
 
 async def first_failing_check(cls):

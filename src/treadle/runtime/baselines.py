@@ -20,7 +20,7 @@ from treadle.payloads import CodecContext
 from treadle.runtime.folds import FOLDS_MAX, FoldReplay, Reached, States
 from treadle.runtime.inbox import Proposal
 from treadle.runtime.transacting import RACES
-from treadle.stores import Batch, Head, Record, Unit
+from treadle.stores import Batch, Guard, Head, Record, Unit
 
 if TYPE_CHECKING:  # what is done here is done for a runtime
     from treadle.runtime.runtime import Runtime
@@ -44,18 +44,19 @@ async def baseline(runtime: Runtime, workflow_id: WorkflowId, folds: Sequence[Fo
     check_folds(folds)
     replays = [FoldReplay(runtime, workflow_id, fold) for fold in folds]
     reached: list[Reached[Any]] = []
-    for attempt in range(runtime.config.readmissions_max + 1):
+    begins_at = 0
+    for _ in range(runtime.config.readmissions_max + 1):
         (head,) = await runtime.store.heads([workflow_id])
         _check_head(head)
         if there := await _standing(runtime, head, folds):
             return Appended(there, repeated=True)
         last = head.next_seq - 1
-        if attempt == 0:
+        # Deleted and used again meanwhile, a log goes on behind what was folded of it, and is another one.
+        if head.first_kept_seq != begins_at:
+            begins_at = head.first_kept_seq
             reached = [(await replay.reach(last))[1] for replay in replays]
         else:
             reached = [await one.go_on(begun, last) for one, begun in zip(replays, reached, strict=True)]
-        # A deleted log stands where it stood, so that no batch tells: its state would be there again.
-        _check_head((await runtime.store.heads([workflow_id]))[0])
         unit = _unit(runtime, head, folds, reached)
         try:
             await runtime._supervisor.commit_unit(Proposal(None), unit)
@@ -144,4 +145,5 @@ def _unit(runtime: Runtime, head: Head, folds: Sequence[Fold[Any]], reached: Seq
         digests.append(before)
     batch = Batch(name, head.digest, tuple(events), tuple(digests), token=head.token)
     note = Record(BASELINES, name.encode(), b"%d" % head.next_seq)
-    return Unit((batch,), records=(note,))
+    # A deleted log stands where it stood, so that no batch tells: its state would be there again.
+    return Unit((batch,), (Guard(name, head.next_seq, head.digest, head.first_kept_seq),), records=(note,))

@@ -31,11 +31,29 @@ async def payload_of(
     """
     if not is_encoded(event.payload):
         return codecs.decode(event.payload, CodecContext(workflow_id, event.seq))
+    origin = await origin_of(store, workflow_id, event.seq)
+    return decoded_event(origin, event, codecs).payload
+
+
+async def origin_of(store: Store, workflow_id: WorkflowId, seq: int) -> WorkflowId:
+    """Tell to which log an event was written.
+
+    Args:
+        store: where the log is.
+        workflow_id: the log.
+        seq: of an event that it shows.
+
+    Returns:
+        The log itself, or one whose events it shares.
+
+    Raises:
+        StoreError: the store could not be read.
+    """
     (head,) = await store.heads([workflow_id])
     branched: list[WorkflowEvent] = []
-    wanted = head.shared_seq + 1 if head.shared_seq >= event.seq else 0
+    wanted = head.shared_seq + 1 if head.shared_seq >= seq else 0
     while wanted:
         branched += await store.read(workflow_id, wanted, wanted, limit=1)
-        _, wanted = origin_in(workflow_id, event.seq, branched)
-    origin, _ = origin_in(workflow_id, event.seq, branched)
-    return decoded_event(origin, event, codecs).payload
+        _, wanted = origin_in(workflow_id, seq, branched)
+    origin, _ = origin_in(workflow_id, seq, branched)
+    return WorkflowId(origin)

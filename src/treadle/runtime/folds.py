@@ -22,6 +22,7 @@ from treadle.runtime.decoding import payload_of
 from treadle.runtime.inbox import Proposal
 from treadle.runtime.replaying import Replayed
 from treadle.runtime.replaying import fold as fold_events
+from treadle.runtime.reuse import begins_anew
 from treadle.runtime.snapshots import Snapshots
 from treadle.stores import Head, LogPage, Store, Unit
 
@@ -165,6 +166,8 @@ class FoldReplay(Generic[S]):
             return Reached(self._fold.initial(), 0, 0)
         if last < first - 1 or first == head.next_seq:
             raise self._unreadable(head, "nothing of what is asked for is left")
+        if await begins_anew(self._store, head):
+            return Reached(self._fold.initial(), first - 1, 0)
         found = await self.baselines(first)
         state = next((one for one in found if one.fold == self._fold.name), None)
         if state is None:
@@ -339,18 +342,20 @@ async def replay_cut(runtime: Runtime, fold: Fold[S], page: LogPage) -> Replayed
     return Replayed(page.workflow_id, reached.state, reached.replayed)
 
 
-async def refuse_cut(store: Store, page: LogPage) -> Replayed[Any]:
-    """Refuse to fold what is left of a log as if it were all of it.
+async def refuse_cut(store: Store, page: LogPage) -> None:
+    """Refuse to fold what is left of a log as if it were all of it, unless it is.
 
     Args:
         store: tells where the log stands, which a page of it may not.
         page: the log's first one.
 
     Raises:
-        EventsPrunedError: always.
+        EventsPrunedError: something is missing.
     """
     first = page.events[0].seq
     (head,) = await store.heads([page.workflow_id])
+    if first == head.first_kept_seq and await begins_anew(store, head):
+        return
     raise EventsPrunedError(
         f"workflow {page.workflow_id!r} begins at seq {first}: a function cannot know what came before; give"
         " a treadle.Fold whose state its baseline holds, or from_first_kept=True",

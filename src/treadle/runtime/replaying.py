@@ -79,7 +79,8 @@ class ReplayAll(Generic[S]):
         workflow_ids: which workflows; None for all, in the order of their ids.
         concurrency: how many pages of logs are under way at once.
         page_events: how many events one page has.
-        cut: replays a log whose beginning was removed; None folds it from its first kept event.
+        cut: replays a log whose first event has a seq above 1, or gives None when nothing is missing of it;
+            None itself folds it from its first kept event.
         view: which events count; None for all.
     """
 
@@ -92,7 +93,7 @@ class ReplayAll(Generic[S]):
         *,
         concurrency: int,
         page_events: int,
-        cut: Callable[[LogPage], Awaitable[Replayed[S]]] | None = None,
+        cut: Callable[[LogPage], Awaitable[Replayed[S] | None]] | None = None,
         view: View | None = None,
     ) -> None:
         self._view = None if view is None or view.is_whole else view
@@ -181,7 +182,9 @@ class ReplayAll(Generic[S]):
 
     async def _replayed(self, page: LogPage) -> Replayed[S]:
         if self._cut is not None and self._is_cut(page):
-            return await self._cut(page)
+            replayed = await self._cut(page)
+            if replayed is not None:
+                return replayed
         workflow_id, events, complete = page
         state, count, last = self._make_state(workflow_id), 0, await self._last_shown(page)
         while True:

@@ -30,11 +30,11 @@ from treadle.runtime.following import Changes
 from treadle.runtime.handles import WorkflowHandle
 from treadle.runtime.inbox import Proposal, closed_error
 from treadle.runtime.reading import WorkflowIds
-from treadle.runtime.replaying import ReplayAll
+from treadle.runtime.replaying import ReplayAll, Replayed
 from treadle.runtime.retention import Retention, RetentionPolicy, RetentionStatistics
 from treadle.runtime.supervisor import Supervisor
 from treadle.runtime.transacting import Transaction, transact
-from treadle.stores import Record, Store, Unit, open_store
+from treadle.stores import LogPage, Record, Store, Unit, open_store
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -209,7 +209,10 @@ class Runtime:
             raise InvalidValueError(
                 f"concurrency is an int of at least 1 and at most {CONCURRENCY_MAX}, got {concurrency!r}"
             )
-        function, cut = apply, None if from_first_kept else partial(refuse_cut, self.store)
+        function = apply
+        cut: Callable[[LogPage], Awaitable[Replayed[Any] | None]] | None = None
+        if not from_first_kept:
+            cut = partial(refuse_cut, self.store)
         if isinstance(apply, Fold):
             view.check_fold(apply, "replay_all(fold.apply, fold.initial, as_of=...)")
             if make_state is not attrs.NOTHING or from_first_kept:

@@ -303,10 +303,7 @@ class Transaction:
         """
         then = list(self._heads.values())
         now = await self._store.heads([head.workflow_id for head in then]) if then else []
-        moved = any(
-            (one.next_seq, one.digest) != (other.next_seq, other.digest)
-            for one, other in zip(then, now, strict=True)
-        )
+        moved = any(_stands(one) != _stands(other) for one, other in zip(then, now, strict=True))
         return moved or (self._position is not None and self._position != await self._store.position())
 
     def unit(self) -> Unit | None:
@@ -316,11 +313,8 @@ class Transaction:
             The unit; None when nothing is written and at most one log was read, which needs no guard.
         """
         batches = tuple(self._batch(name, events) for name, events in self._appended.items())
-        guards = tuple(
-            Guard(name, head.next_seq, head.digest)
-            for name, head in self._heads.items()
-            if name not in self._appended
-        )
+        # For logs that are appended to as well: a deleted log stands where it stood, so that no batch tells.
+        guards = tuple(Guard(name, *_stands(head)) for name, head in self._heads.items())
         if not batches and not self._messages and self._position is None and len(guards) < 2:
             return None
         return Unit(batches, guards, tuple(self._messages), position=self._position)
@@ -420,6 +414,10 @@ def _awaitable(made: object, decide: object) -> Awaitable[Any]:
     if not isinstance(made, Awaitable):
         raise InvalidValueError(f"decide is an async function of a transaction, got {decide!r}")
     return made
+
+
+def _stands(head: Head) -> tuple[int, bytes, int]:
+    return head.next_seq, head.digest, head.first_kept_seq
 
 
 def _torn(transaction: Transaction) -> ConflictError:

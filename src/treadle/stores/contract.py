@@ -133,11 +133,20 @@ class Batch(NamedTuple):
 
 
 class Guard(NamedTuple):
-    """A log that was only read, and must still have this head."""
+    """A log that was read, and must still have this head.
+
+    Attributes:
+        workflow_id: the log; the unit may have a batch for it, which comes after.
+        next_seq: where it must stand.
+        digest: the digest of its last event.
+        first_kept_seq: where it must begin, so that nothing was cut since: a log that was deleted stands
+            where it stood. None for anywhere.
+    """
 
     workflow_id: WorkflowId
     next_seq: int
     digest: bytes
+    first_kept_seq: int | None = None
 
 
 class Restated(NamedTuple):
@@ -358,6 +367,7 @@ class Store(abc.ABC):
     **Units.** `append` takes many units and answers each by itself; all that are taken become durable in
     one transaction, or, when the call raises, none surely is. A unit is all or nothing: its batches,
     guards, mailbox rows and records together. Units are decided in order, each seeing those before it.
+    A guard compares what it names of a head, that of a log with a batch in its unit before the batch.
 
     **Compare-and-append.** A batch says by its first seq and by `digest_before` on which head it was
     decided. The store compares both: the seq alone would accept an event decided on another history.
@@ -397,8 +407,9 @@ class Store(abc.ABC):
     **Branches** share their parent's events up to a seq: no event is copied, and a branch of a branch is as
     quick to read as any log. Every read of a branch gives shared and own events as one log; keys of shared
     events are known in it. The feed carries its own events only. What a branch shares stays readable in it
-    whatever becomes of the parent. A `Graft` is finished when its turn has come, of the store as it stands
-    after the units before it, and then decided as the unit that it has made.
+    whatever becomes of the parent; so do its keys, also when the parent, deleted, takes one of them anew. A
+    `Graft` is finished when its turn has come, of the store as it stands after the units before it, and then
+    decided as the unit that it has made.
 
     **Cuts** take effect with their unit: from then on reads below the first kept seq raise, keys of those
     events are forgotten, and the feed leaves them out. A cut that would take events away which a branch

@@ -380,6 +380,8 @@ def _first_refusal(unit: Unit | Batch, view: View) -> Refused | None:
         head = view.head(guard.workflow_id)
         if (head.next_seq, head.digest) != (guard.next_seq, guard.digest):
             return Refused(_guard_error(guard, head))
+        if guard.first_kept_seq not in (None, head.first_kept_seq):
+            return Refused(_cut_since(guard, head))
     for log in unit.restated:
         head = view.head(log.workflow_id)
         if (head.next_seq, head.digest) != (log.next_seq, log.digest) or head.next_seq == 1:
@@ -432,6 +434,16 @@ def _guard_error(guard: Guard, head: Head) -> ConflictError:
         workflow_id=guard.workflow_id,
         next_seq=head.next_seq,
         seq=min(guard.next_seq, head.next_seq),
+    )
+
+
+def _cut_since(guard: Guard, head: Head) -> ConflictError:
+    return ConflictError(
+        f"workflow {guard.workflow_id!r}: read from seq {guard.first_kept_seq} on, it is kept from"
+        f" {head.first_kept_seq} on now; read it again and decide again",
+        workflow_id=guard.workflow_id,
+        next_seq=head.next_seq,
+        seq=head.next_seq,
     )
 
 

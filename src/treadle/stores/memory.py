@@ -259,7 +259,7 @@ class MemoryStore(Store):
         for event, key in zip(batch.events, batch.keys or (), strict=False):
             if key is not None:
                 log.keys = log.keys or {}
-                log.keys[key] = event.seq
+                log.keys[key] = (*log.keys.get(key, ()), event.seq)
         if batch.facts is not None:
             self._state(batch.workflow_id, batch.facts)
 

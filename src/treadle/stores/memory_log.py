@@ -37,7 +37,8 @@ class MemoryLog:
         kinds: their numbers.
         payloads: what they hold.
         positions: where they stand in the feed.
-        keys: key -> seq; None, as an empty dict would be the largest part of a short log.
+        keys: key -> the seqs it was given to: one that the log shows, and such as it has cut, which branches
+            may show yet. None, as an empty dict would be the largest part of a short log.
         facts: its head facts.
         own_seq: the seq of the first event of its own, whether there is one yet or not.
         first_kept_seq: the oldest seq that it shows.
@@ -53,7 +54,7 @@ class MemoryLog:
     kinds: bytearray = attrs.Factory(bytearray)
     payloads: list[bytes] = attrs.Factory(list)
     positions: array[int] = attrs.Factory(_integers)
-    keys: dict[bytes, int] | None = None
+    keys: dict[bytes, tuple[int, ...]] | None = None
     facts: HeadFacts | None = None
     own_seq: int = 1
     first_kept_seq: int = 1
@@ -188,7 +189,7 @@ class MemoryLog:
             The rows, in order.
         """
         for begin, end, source in self.stretches(first, last):
-            keys = {seq: key for key, seq in (source.keys or {}).items()}
+            keys = {seq: key for key, seqs in (source.keys or {}).items() for seq in seqs}
             for seq in range(begin, end + 1):
                 place = seq - source.own_seq
                 yield AuditRow(
@@ -222,9 +223,9 @@ class MemoryLog:
             The event, own or shared, or None.
         """
         for begin, end, source in self.stretches(1, SEQ_MAX):
-            seq = (source.keys or {}).get(key)
-            if seq is not None and begin <= seq <= end:
-                return source.event(seq)
+            for seq in (source.keys or {}).get(key, ()):
+                if begin <= seq <= end:
+                    return source.event(seq)
         return None
 
     # -- how it begins, and how its beginning goes --
@@ -288,5 +289,10 @@ class MemoryLog:
         del self.timestamps[:count], self.kinds[:count], self.payloads[:count], self.positions[:count]
         del self.digests[: count * DIGEST_SIZE_BYTES]
         self.own_seq += count
-        self.keys = {key: seq for key, seq in (self.keys or {}).items() if seq >= self.own_seq} or None
+        self._drop_keys()
         return gone
+
+    def _drop_keys(self) -> None:
+        if self.keys:
+            kept = {key: tuple(seq for seq in seqs if seq >= self.own_seq) for key, seqs in self.keys.items()}
+            self.keys = {key: seqs for key, seqs in kept.items() if seqs} or None

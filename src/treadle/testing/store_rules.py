@@ -53,7 +53,8 @@ _all_logs = st.sampled_from(_ALL_LOGS)
 _payloads = st.sampled_from((b"", b"x", b"y"))
 _times = st.sampled_from((0, 1, 1, 2, -1, 2**63 - 1))
 _kinds = st.sampled_from((EventKind.CUSTOM, EventKind.TIMER_FIRED))
-_keys = st.one_of(st.none(), st.sampled_from((b"k", b"l", b"\0")))
+_some_keys = st.sampled_from((b"k", b"l", b"\0"))
+_keys = st.one_of(st.none(), _some_keys)
 _message_ids = st.sampled_from((b"1", b"2", b"\xff"))
 _some_facts = st.builds(
     HeadFacts,
@@ -101,7 +102,7 @@ class _UnitRecipe:
     """How to make a unit."""
 
     batches: list[_BatchRecipe]
-    guards: list[tuple[WorkflowId, int]]
+    guards: list[tuple[WorkflowId, int, int | None]]
     put: list[Message]
     taken: list[tuple[WorkflowId, bytes | None]]
     records: list[Record]
@@ -113,7 +114,9 @@ class _UnitRecipe:
 _units = st.builds(
     _UnitRecipe,
     st.lists(_batches, max_size=3, unique_by=lambda recipe: recipe.log),
-    st.lists(st.tuples(_logs, st.sampled_from((0, 0, 0, 0, 1))), max_size=1),
+    st.lists(
+        st.tuples(_logs, st.sampled_from((0, 0, 0, 0, 1)), st.sampled_from((None, 0, 0, 1))), max_size=1
+    ),
     st.lists(_message_rows, max_size=2),
     st.lists(st.tuples(_logs, st.sampled_from((None, None, None, b"1"))), max_size=1),
     st.lists(_record_rows, max_size=2),
@@ -228,7 +231,7 @@ class StoreRules(RuleBasedStateMachine):
     ) -> Unit:
         return Unit(
             tuple(self._batch(batch, heads, writers) for batch in recipe.batches),
-            tuple(Guard(log, heads[log].next_seq + off, heads[log].digest) for log, off in recipe.guards),
+            tuple(_guard(heads[log], off, begins_off) for log, off, begins_off in recipe.guards),
             tuple(recipe.put),
             tuple(self._taken(log, name) for log, name in recipe.taken),
             tuple(recipe.records),
@@ -344,6 +347,18 @@ class StoreRules(RuleBasedStateMachine):
         [head] = self.subject.call(lambda store: store.heads([log]))
         wanted = Cut(log, head.next_seq + off, head.digest, max(1, head.next_seq - age))
         self._offer([Unit(cuts=(wanted,))], [Unit(cuts=(wanted,))])
+
+    @rule(log=_all_logs, born=st.sampled_from(_BORN), key=_some_keys, branches=st.booleans())
+    def use_an_id_again(self, log: WorkflowId, born: WorkflowId, key: bytes, *, branches: bool) -> None:
+        """Delete a log, perhaps while a branch shares its events, and append a key that it may have had."""
+        if branches and log != born:
+            self.branch(log, born, 1, None, hidden=False, honest=True)
+        self.cut(log, 0, 0)
+        [head] = self.subject.call(lambda store: store.heads([log]))
+        units = [Unit((LogWriter.at(head).batch(it, keys=(key,), token=head.token),)) for it in (b"x", b"y")]
+        self._offer(units, [_without_tokens(unit) for unit in units])
+        for name in _ALL_LOGS:
+            self._same(lambda store, name=name: store.find_key(name, key), "find_key")
 
     @rule(log=_all_logs, off=st.sampled_from((0, 0, 1)))
     def guard_the_position(self, log: WorkflowId, off: int) -> None:
@@ -478,6 +493,11 @@ async def _read(store: Store, log: WorkflowId, first: int, last: int | None, lim
         return await store.read(log, first, last, limit=limit)
     except EventsPrunedError as error:
         return vars(error)
+
+
+def _guard(head: Head, off: int, begins_off: int | None) -> Guard:
+    first = None if begins_off is None else head.first_kept_seq + begins_off
+    return Guard(head.workflow_id, head.next_seq + off, head.digest, first)
 
 
 def _keys_of(recipe: _BatchRecipe) -> tuple[bytes | None, ...] | None:

@@ -46,7 +46,7 @@ def test_every_program_ends_as_trio_might_end_it(program):
 
 
 @pytest.mark.slow
-@settings(max_examples=20_000)
+@settings(max_examples=10_000)
 @given(programs)
 def test_thousands_of_programs_end_as_trio_might_end_them(program):
     agree(program)

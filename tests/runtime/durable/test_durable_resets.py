@@ -8,6 +8,7 @@ from board import board, kinds
 
 from treadle import (
     EventKind,
+    EventsPrunedError,
     InvalidValueError,
     SequenceGapError,
     UsageError,
@@ -17,6 +18,7 @@ from treadle import (
 )
 from treadle.errors import NoRunnerError
 from treadle.payloads import Encryption, KeyRing
+from treadle.runtime.durable.resetting import Resetting
 
 answers = {"pay": "bad"}
 KEYS = KeyRing({"k": bytes(range(64))}, current="k")
@@ -206,3 +208,47 @@ async def test_a_reset_that_cannot_be_changes_nothing(opened):
     async with opened() as runtime:
         with pytest.raises(NoRunnerError):
             await runtime.workflow("o").reset(at=1)
+
+
+def before_it_is_written(monkeypatch, call):
+    """Make a call once, at the last instant before a reset is written."""
+    write, calls = Resetting._write, [call]
+
+    async def written(self, *args):
+        if calls:
+            await calls.pop()()
+        await write(self, *args)
+
+    monkeypatch.setattr(Resetting, "_write", written)
+
+
+async def test_a_workflow_deleted_before_its_reset_is_written_stays_deleted(opened, monkeypatch):
+    """It stands where it stood, so only the first kept seq tells, and a RESET of nothing would be held."""
+    async with opened(CODE, [pay]) as runtime:
+        handle = await run_order(runtime, "only")
+        before_it_is_written(monkeypatch, handle.delete)
+        with pytest.raises(WorkflowNotFoundError):
+            await handle.reset(at=2)
+        assert await runtime.store.list_workflows() == []
+
+
+async def test_a_workflow_cut_before_its_reset_is_written_is_reset_as_it_is_then(opened, monkeypatch):
+    async with opened(CODE, [pay]) as runtime:
+        handle = await run_order(runtime, "first")
+        second = 1 + (await kinds(handle)).index("continued")
+        before_it_is_written(monkeypatch, handle.prune)
+        reset_seq = await handle.reset(at=second)
+        assert (await handle.event_at(reset_seq)).kind is EventKind.RESET
+        with pytest.raises(EventsPrunedError):
+            await handle.event_at(1)
+        assert (await handle.result())[0] == "bad a"
+
+
+async def test_a_reset_to_what_is_cut_before_it_is_written_is_refused(opened, monkeypatch):
+    async with opened(CODE, [pay]) as runtime:
+        handle = await run_order(runtime, "first")
+        stands_at = await handle.next_seq()
+        before_it_is_written(monkeypatch, handle.prune)
+        with pytest.raises(EventsPrunedError, match="below the first kept seq"):
+            await handle.reset(at=2)
+        assert await handle.next_seq() == stands_at

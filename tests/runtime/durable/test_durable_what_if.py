@@ -30,6 +30,7 @@ from treadle import (
 from treadle.kernel import InlineKernel
 from treadle.payloads import Encryption, KeyRing
 from treadle.runtime.durable import playing
+from treadle.runtime.durable.service import DurableService
 
 KEYS = KeyRing({"k": bytes(range(64))}, current="k")
 
@@ -115,7 +116,16 @@ async def forever() -> None:
         await workflow.sleep(60)
 
 
-CODE = (order, packing, patient, fan, forever)
+@workflow.define
+async def tidy(what: str) -> None:
+    try:
+        await workflow.sleep(60)
+        await workflow.activity(charge, what, 1)
+    finally:
+        board.note("tidied")
+
+
+CODE = (order, packing, patient, fan, forever, tidy)
 
 
 async def ordered(runtime, definition=order, *args):
@@ -266,17 +276,17 @@ async def test_code_that_cannot_go_on_writes_nothing(opened):
 
 
 async def test_a_branch_deleted_while_it_is_played_stays_deleted(opened, monkeypatch):
+    """At the last instant before what was played is written: the store itself tells."""
     async with opened(CODE, [charge]) as runtime:
         original = await ordered(runtime)
         branch = await original.branch(at=1, to="b")
-        on_a_stage = playing._on_a_stage
+        commit = DurableService.commit
 
-        async def deleted_meanwhile(*args):
-            found = await on_a_stage(*args)
+        async def deleted_before(*args):
             await branch.delete()
-            return found
+            await commit(*args)
 
-        monkeypatch.setattr(playing, "_on_a_stage", deleted_meanwhile)
+        monkeypatch.setattr(DurableService, "commit", deleted_before)
         with pytest.raises(WorkflowNotFoundError):
             await branch.what_if()
         assert await runtime.store.list_workflows(prefix="b", hidden=True) == []
@@ -342,3 +352,27 @@ async def test_a_function_without_an_answer_stops_it_too(opened):
         found = await branch.what_if(lambda _: NO_ANSWER)
         assert found.stopped_at.seq == 3
         assert found.waits_for
+
+
+class _ProcessEndsError(BaseException):
+    """Such as Ctrl-C, or what ends a process of a world."""
+
+
+async def test_code_is_thrown_away_at_once_when_a_play_ends_in_the_middle(opened, monkeypatch):
+    """Nothing is left to the garbage collector, which would run its clean-up in anybody's task."""
+    async with opened(CODE, [charge]) as runtime:
+        original = await ordered(runtime, tidy)
+        branch = await original.branch(at=1, to="b")
+        turns = []
+        take = playing._Turns.take
+
+        async def take_one(self, turn):
+            turns.append(turn)
+            if len(turns) > 1:
+                raise _ProcessEndsError
+            return await take(self, turn)
+
+        monkeypatch.setattr(playing._Turns, "take", take_one)
+        with pytest.raises(BaseExceptionGroup, match="nursery"):
+            await branch.what_if()
+        assert board.notes == ["tidied"]

@@ -23,7 +23,7 @@ from treadle.engine import (
 from treadle.engine.imagining import Answers, Imagined, OpenCall, check_answers, check_used
 from treadle.engine.marks import goes_below
 from treadle.engine.origins import decoded_events
-from treadle.errors import UsageError
+from treadle.errors import ConflictError, UsageError
 from treadle.events import WorkflowEvent, WorkflowId, check_timestamp, trusted_event
 from treadle.kernel import Kernel
 from treadle.log import chain_digest
@@ -34,7 +34,7 @@ from treadle.runtime.durable.replies import Promise
 from treadle.runtime.durable.stage import BURIAL_LOOKS_MAX, BURIAL_SECONDS, ForeignScopeError, Stage
 from treadle.runtime.durable.wire import HELD, WHAT_IF
 from treadle.runtime.inbox import Proposal
-from treadle.stores import Batch, Head, HeadFacts, Record, Unit
+from treadle.stores import Batch, Guard, Head, HeadFacts, Record, Unit
 
 if TYPE_CHECKING:  # it plays for a service
     from treadle.runtime.durable.service import DurableService
@@ -101,10 +101,12 @@ async def play(
         until_ns,
     )
     found = await _on_a_stage(service, workflow_id, player)
-    # A deleted log stands where it stood, so that no batch tells: what was played of it would begin nowhere.
-    if (await service.head(workflow_id)).facts is None:
-        raise refusing.not_found(workflow_id)
-    await _append(service, head, facts, found)
+    try:
+        await _append(service, head, facts, found)
+    except ConflictError as error:
+        if (await service.head(workflow_id)).facts is None:
+            raise refusing.not_found(workflow_id) from error
+        raise
     return found
 
 
@@ -226,15 +228,29 @@ async def _on_a_stage(service: DurableService, workflow_id: WorkflowId, player: 
             errors.append(error)
         finally:
             with trio.CancelScope(shield=True):
-                await _let_end(service.kernel, errors)
-                with suppress(Exception):  # code being thrown away has nothing to say any more
-                    await turns.take(player.execution.evict)
+                await _throw_away(service.kernel, turns, player.execution, errors)
             nursery.cancel_scope.cancel()
     if errors:
         if isinstance(errors[0], ForeignScopeError):
             raise refusing.foreign(workflow_id, errors[0], player.execution.definition.code_place)
         raise errors[0]
     return result[0]
+
+
+async def _throw_away(
+    kernel: Kernel, turns: _Turns, execution: Execution, errors: Sequence[Exception]
+) -> None:
+    """Take the code out of memory; what it has to say while it is thrown away is nothing to anybody."""
+    try:
+        await _let_end(kernel, errors)
+        with suppress(Exception):
+            await turns.take(execution.evict)
+    finally:
+        # Also when Ctrl-C, or the end of a world's process, has ended this wait: left to the garbage
+        # collector, its clean-up would run at any time and in anybody's task.
+        if not execution.is_spoilt:
+            with suppress(Exception):
+                turns.stage.guard(execution.evict)
 
 
 async def _let_end(kernel: Kernel, errors: Sequence[Exception]) -> None:
@@ -263,8 +279,10 @@ async def _append(service: DurableService, head: Head, facts: HeadFacts, found: 
             digests.append(digest)
         is_last = start + most >= len(events)
         kept, records = (_facts(facts, found), _records(found)) if is_last else (None, ())
-        unit = Unit((Batch(workflow_id, before, part, tuple(digests), facts=kept),), records=records)
-        await service.commit(Proposal(None), unit)
+        batch = Batch(workflow_id, before, part, tuple(digests), facts=kept)
+        # A deleted log stands where it stood, so that no batch tells: what was played would begin nowhere.
+        guard = Guard(workflow_id, part[0].seq, before, head.first_kept_seq)
+        await service.commit(Proposal(None), Unit((batch,), (guard,), records=records))
 
 
 def _encoded(service: DurableService, workflow_id: WorkflowId, event: WorkflowEvent) -> WorkflowEvent:

@@ -18,6 +18,7 @@ from treadle.engine.messages import SignalMessage
 from treadle.engine.origins import decoded_events
 from treadle.engine.records import SignalReceived
 from treadle.errors import (
+    ConflictError,
     EventsPrunedError,
     FencedError,
     SequenceGapError,
@@ -42,7 +43,7 @@ from treadle.runtime.durable.wire import (
     answer_of,
 )
 from treadle.runtime.inbox import closed_error
-from treadle.stores import Batch, Head, HeadFacts, Message, Record, Taken, Unit
+from treadle.stores import Batch, Guard, Head, HeadFacts, Message, Record, Taken, Unit
 
 if TYPE_CHECKING:  # the runner resets
     from treadle.runtime.durable.runner import Runner
@@ -74,12 +75,9 @@ class Resetting:
     async def _reset(self, instance: Instance, ask: Ask) -> None:
         runner = self._runner
         try:
-            plan = await self._planned(instance, ask)
-            if plan is not None:
-                instance.phase, instance.held = Phase.COLD, ""  # also should nobody know what becomes of it
-                await self._write(instance, ask, plan)
-                if ask.reply is not None:
-                    ask.reply.give(plan.event.seq)
+            seq = await self._written(instance, ask)
+            if seq is not None and ask.reply is not None:
+                ask.reply.give(seq)
         except TreadleError as error:
             if ask.reply is not None:
                 ask.reply.fail(error)
@@ -90,6 +88,26 @@ class Resetting:
                 ask.reply.fail(closed_error())  # nobody else would tell whoever waits
         if not runner.stopping:
             runner.stage.post(runner.begin_anew, instance)
+
+    async def _written(self, instance: Instance, ask: Ask) -> int | None:
+        """Plan it and write it; anew where the log was cut or deleted in between, which nothing else can be.
+
+        Returns:
+            The seq of the RESET, or None when it was refused.
+        """
+        for left in reversed(range(self._runner.config.readmissions_max + 1)):
+            plan = await self._planned(instance, ask)
+            if plan is None:
+                return None
+            instance.phase, instance.held = Phase.COLD, ""  # also should nobody know what becomes of it
+            try:
+                await self._write(instance, ask, plan)
+            except ConflictError:
+                if not left:
+                    raise
+            else:
+                return plan.event.seq
+        return None  # pragma: no cover  # the last of them returns or raises
 
     async def _planned(self, instance: Instance, ask: Ask) -> _Plan | None:
         try:
@@ -172,7 +190,9 @@ class Resetting:
             taken = (Taken(instance.workflow_id, ask.message.message_id),)
             told = Answer(runner.kernel.wall_time_ns(), value=refusing.raw({"seq": plan.event.seq}))
             records += (runner.envelopes.record(REPLIES, ask.message.message_id, instance.workflow_id, told),)
-        unit = Unit((batch,), (), plan.rows, taken, records, runner.flights.epoch)
+        # A deleted log stands where it stood, so that no batch tells: it would begin with a RESET of nothing.
+        guard = Guard(instance.workflow_id, head.next_seq, head.digest, head.first_kept_seq)
+        unit = Unit((batch,), (guard,), plan.rows, taken, records, runner.flights.epoch)
         promise = Promise(runner.kernel)
 
         def settled(proposal: EngineProposal) -> None:
@@ -212,7 +232,8 @@ def check_resettable(head: Head, at: int) -> None:
     """
     workflow_id = head.workflow_id
     if head.facts is None:
-        raise refusing.plain_log(workflow_id) if head.next_seq > 1 else refusing.not_found(workflow_id)
+        has_events = head.next_seq > head.first_kept_seq
+        raise refusing.plain_log(workflow_id) if has_events else refusing.not_found(workflow_id)
     if head.facts.details == WHAT_IF:
         raise refusing.only_played(workflow_id)
     if head.facts.details == AWAITING_RESUME:

@@ -21,6 +21,7 @@ from treadle.runtime.decoding import payload_of
 from treadle.runtime.durable.wire import HELD, RUNS, WHAT_IF
 from treadle.runtime.folds import States
 from treadle.runtime.inbox import Proposal
+from treadle.runtime.reuse import deletion
 from treadle.runtime.snapshots import Snapshots
 from treadle.stores import PAGE_WORKFLOWS, Cut, Head, Record, Unit
 from treadle.stores.births import shared
@@ -393,6 +394,7 @@ class Needs:
         name = head.workflow_id
         records = await self._snapshots.removals(name)
         records += tuple(Record(space, name.encode(), None) for space in (BASELINES, RUNS, HELD))
+        records += (await deletion(self._store, head),)
         return Unit(cuts=(Cut(name, head.next_seq, head.digest, head.next_seq),), records=records)
 
 

@@ -159,9 +159,9 @@ def _replays(
     except TreadleError as error:
         message = f"it does not replay: {type(error).__name__}"
         return [Violation("replay_equals_live", name, getattr(error, "seq", None), message)]
-    has_ended = execution.status.is_closed
-    if not has_ended:
-        execution.evict()
+    finally:
+        if not execution.status.is_closed:
+            execution.evict()
     # What was cut in the middle of a turn and is only played may lack the rest of it.
     if execution.drifts or (lacking is not None and not is_played):
         return [Violation("replay_equals_live", name, None, "replay comes to another end than the log")]

@@ -309,9 +309,10 @@ def replays(
         lacking = execution.finish_replay()
     except TreadleError as error:
         return [Violation("replay_equals_live", name, getattr(error, "seq", None), type(error).__name__)]
+    finally:
+        if not execution.status.is_closed:
+            execution.evict()
     ended = has_completed(events)
     if lacking is not None or execution.drifts or ended != (execution.status is Status.COMPLETED):
         return [Violation("replay_equals_live", name, None, "replay comes to another end than the log")]
-    if not ended:
-        execution.evict()
     return []

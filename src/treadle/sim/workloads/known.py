@@ -57,7 +57,8 @@ class Known:
         keyed: events with keys, each for one client at a time.
         cuts_begun: log -> the highest first kept seq that anybody asked for.
         cuts_ended: log -> the highest first kept seq that somebody was told to be there.
-        begun_marks: the first events of branches whose begin was answered.
+        begun_marks: first event of a branch whose begin was answered -> the highest first kept seq that
+            anybody had asked for by then of its parent: what lies above is shared, whatever becomes of that.
         private: logs of one client each, of which all is known.
     """
 
@@ -67,7 +68,7 @@ class Known:
         self.keyed: list[Keyed] = []
         self.cuts_begun: dict[str, int] = {}
         self.cuts_ended: dict[str, int] = {}
-        self.begun_marks: set[str] = set()
+        self.begun_marks: dict[str, int] = {}
         self.private: list[str] = []
         self._marks: dict[str, dict[int, str]] = {}
         self._branchings: dict[str, list[Branching]] = {}

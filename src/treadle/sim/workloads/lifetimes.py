@@ -113,12 +113,27 @@ class LifetimeClient(TransactingClient):
 
     async def append_with_known_key(self) -> None:
         """Append under a key that its log, or a branch of it, knows unless its event was cut."""
-        known, draws = self._known, self._draws
+        known = self._known
         if not known.keyed:
             return
-        old = known.keyed.pop(draws.below(len(known.keyed)))
-        names = [old.name, *self._branches_of(old)]
-        name, marks = draws.one_of(names), self._new_marks(1)
+        old = known.keyed.pop(self._draws.below(len(known.keyed)))
+        branches = self._branches_of(old)
+        name = self._draws.one_of([old.name, *branches])
+        repeated = await self._append_known(old, name, branches.get(name, 1))
+        if repeated:
+            known.keyed.append(old)
+        elif repeated is False and name == old.name:
+            # Its event was cut; a branch that shares it has the key as ever.
+            for branch, cut in branches.items():
+                if cut <= old.seq:
+                    await self._append_known(old, branch, cut)
+
+    async def _append_known(self, old: Keyed, name: str, cut_before: int) -> bool | None:
+        """Append under a known key; tell whether it was, unless nobody knows.
+
+        That it is not is right where a cut has taken its event, on a branch also one before it began.
+        """
+        known, marks = self._known, self._new_marks(1)
         is_gone = known.cuts_ended.get(name, 1) > old.seq
         answer, begin = await self._append_keyed(name, marks[0], old.key)
         repeated = answer.value is not None and answer.value.repeated
@@ -127,22 +142,23 @@ class LifetimeClient(TransactingClient):
             self._check_appended(old.name, [old.mark], answer, repeated=True, at=old.seq)
             if is_gone:
                 self._lie(name, "retention", f"the key of {old.mark} is known, whose event had been cut")
-            known.keyed.append(old)
         elif answer.value is not None:
-            may_be_gone = max(known.cuts_begun.get(one, 1) for one in (name, old.name)) > old.seq
+            may_be_gone = max(known.cuts_begun.get(name, 1), cut_before) > old.seq
             if not may_be_gone:
                 self._lie(name, "branches", f"the key of {old.mark} is not known, whose event nobody has cut")
             if name == old.name:
                 self._remember(name, old.key, marks[0], answer)
+        return None if answer.value is None else repeated
 
-    def _branches_of(self, old: Keyed) -> list[str]:
+    def _branches_of(self, old: Keyed) -> dict[str, int]:
+        """Name the branches that share an event, unless it was cut before they began: below what is told."""
         known = self._known
-        return [
-            one.workflow
+        return {
+            one.workflow: known.begun_marks[one.mark]
             for name in known.names
             for one in known.began(name)
             if one.parent == old.name and one.at >= old.seq and one.mark in known.begun_marks
-        ]
+        }
 
     # -- branches --
 
@@ -204,7 +220,7 @@ class LifetimeClient(TransactingClient):
         seqs: Sequence[int | None] = (),
     ) -> None:
         if answer.outcome == "ok":
-            self._known.begun_marks.add(branching.mark)
+            self._known.begun_marks[branching.mark] = self._known.cuts_begun.get(branching.parent, 1)
         told = {
             "workflow": branching.workflow,
             "parent": branching.parent,

@@ -68,7 +68,40 @@ FROM ranges AS r LEFT JOIN workflows AS w ON w.key = r.workflow
 _KEYS: Final = """
 SELECT w.id, e.seq FROM events AS e NOT INDEXED LEFT JOIN workflows AS w ON w.key = e.workflow
 WHERE e.key IS NOT NULL AND NOT (typeof(e.key) = 'blob' AND length(e.key) BETWEEN 1 AND 64
-    AND e.position = (SELECT position FROM events WHERE workflow = e.workflow AND key = e.key)) LIMIT ?
+    AND EXISTS (
+        SELECT 1 FROM events INDEXED BY events_by_key
+        WHERE workflow = e.workflow AND key = e.key AND position = e.position
+    )) LIMIT ?
+"""
+# A key names one event of all that a log shows. Two of its own rows lie beside each other in the index.
+_KEYS_TWICE: Final = """
+SELECT w.id, max(e.seq) FROM (
+    SELECT workflow, key FROM events INDEXED BY events_by_key WHERE key IS NOT NULL
+    GROUP BY workflow, key HAVING count(*) > 1
+) AS twice
+JOIN events AS e ON e.workflow = twice.workflow AND e.key = twice.key
+LEFT JOIN workflows AS w ON w.key = e.workflow
+WHERE NOT EXISTS (SELECT 1 FROM beginnings WHERE workflow = e.workflow AND first_kept_seq > e.seq)
+GROUP BY e.workflow, e.key HAVING count(*) > 1 LIMIT ?
+"""
+# A branch's own rows are held against what it shares. So is a shared stretch of a log that has itself lost
+# some of what lies below; every other one is held against that as its own log's.
+_KEYS_SHARED: Final = """
+WITH uppers AS (
+    SELECT workflow, workflow AS source, shared_seq + 1 AS from_seq, 9223372036854775807 AS to_seq
+    FROM beginnings WHERE shared_seq > 0
+    UNION ALL
+    SELECT workflow, source, from_seq, to_seq FROM ranges AS r WHERE coalesce(
+        (SELECT from_seq FROM ranges WHERE workflow = r.source ORDER BY to_seq LIMIT 1), 9223372036854775807
+    ) > (SELECT from_seq FROM ranges WHERE workflow = r.workflow ORDER BY to_seq LIMIT 1)
+)
+SELECT DISTINCT w.id, e.seq FROM uppers AS u
+CROSS JOIN events AS e INDEXED BY events_by_key
+    ON e.workflow = u.source AND e.key IS NOT NULL AND e.seq BETWEEN u.from_seq AND u.to_seq
+CROSS JOIN ranges AS r ON r.workflow = u.workflow AND r.to_seq < u.from_seq
+CROSS JOIN events AS o INDEXED BY events_by_key
+    ON o.workflow = r.source AND o.key = e.key AND o.seq BETWEEN r.from_seq AND r.to_seq
+LEFT JOIN workflows AS w ON w.key = u.workflow LIMIT ?
 """
 _FACTS: Final = """
 SELECT w.id, h.run_start_seq, h.checksum,
@@ -170,6 +203,9 @@ def _check_heads(connection: apsw.Connection) -> Iterator[Damage]:
 def _check_keys(connection: apsw.Connection) -> Iterator[Damage]:
     for name, seq in connection.execute(_KEYS, (_PROBLEMS_MAX,)):
         yield Damage("the event's idempotency key does not lead back to it", name, seq)
+    for statement in (_KEYS_TWICE, _KEYS_SHARED):
+        for name, seq in connection.execute(statement, (_PROBLEMS_MAX,)):
+            yield Damage("the event's idempotency key is that of another event of the log", name, seq)
 
 
 def _check_sums(connection: apsw.Connection) -> Iterator[Damage]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 import apsw
@@ -22,7 +21,6 @@ reclaimed = excluded.reclaimed, checksum = excluded.checksum
 _SHARE: Final = "INSERT INTO ranges (workflow, to_seq, from_seq, source, checksum) VALUES (?, ?, ?, ?, ?)"
 _UNSHARE: Final = "DELETE FROM ranges WHERE workflow = ?"
 _FORGET_FACTS: Final = "DELETE FROM heads WHERE workflow = ?"
-_FORGET_KEY: Final = "UPDATE events SET key = NULL WHERE workflow = ? AND key = ? AND seq < ?"
 
 
 def begin(connection: apsw.Connection, name: str, found: extents.Extent, *, reclaimed: bool = True) -> None:
@@ -88,19 +86,3 @@ def cut(connection: apsw.Connection, wanted: Cut, key: int, digest_before: bytes
     begin(connection, wanted.workflow_id, found, reclaimed=False)
     if wanted.is_whole:
         connection.execute(_FORGET_FACTS, (key,))
-
-
-def forget_keys(
-    connection: apsw.Connection, key: int | None, first_kept_seq: int, keys: Sequence[bytes | None]
-) -> None:
-    """Take keys from events that were cut and lie there yet, for events that come: a log knows a key once.
-
-    Args:
-        connection: inside a transaction.
-        key: the log's number in the file.
-        first_kept_seq: the first seq that it shows.
-        keys: the keys of its next events, as far as they have any.
-    """
-    for mark in keys:
-        if mark is not None:
-            connection.execute(_FORGET_KEY, (key, mark, first_kept_seq))

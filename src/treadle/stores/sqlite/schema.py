@@ -2,10 +2,11 @@
 
 Events lie in one table in commit order, so that an append touches the end of the file and not a random
 page for each log; `events_by_log` finds a log's rows in order and holds the promise that no seq is there
-twice. There is no index on event time: it would cost a random page for every append, to serve queries
-that can as well scan one workflow's rows. A log's head is derived from its newest row; the `heads` table
-has a row only for logs whose writer handed over facts, because a row
-updated with every append would double the bytes written.
+twice. `events_by_key` finds a keyed event and forbids nothing: an event that was cut, and that branches
+share, keeps its key when that comes again. There is no index on event time: it would cost a random page for
+every append, to serve queries that can as well scan one workflow's rows. A log's head is derived from its
+newest row; the `heads` table has a row only for logs whose writer handed over facts, because a row updated
+with every append would double the bytes written.
 
 A log that began as a branch or in the middle, or that has lost its beginning, has a row in `beginnings`;
 `ranges` names for each stretch that a branch shares the log in whose rows it lies, ancestors of ancestors
@@ -25,7 +26,7 @@ from treadle.stores.sqlite.faults import RESTORE
 
 APPLICATION_ID: Final = 0x54524C45
 """'TRLE', in the file's header: tells our files from everybody else's."""
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 """Kept as the file's `user_version`. A new event kind raises it, so that an older treadle refuses."""
 BUSY_MILLISECONDS: Final = 5_000
 """How long to wait for another process's transaction: many times the longest of ours."""
@@ -53,6 +54,8 @@ CREATE TABLE ranges (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX ranges_by_source ON ranges (source);
 """
+# Not unique: an event that was cut keeps its key, which branches may know it by, when the key comes again.
+_KEYS: Final = "CREATE INDEX events_by_key ON events (workflow, key) WHERE key IS NOT NULL;\n"
 SCHEMA: Final = f"""
 CREATE TABLE workflows (
     key INTEGER PRIMARY KEY,
@@ -69,8 +72,7 @@ CREATE TABLE events (
     key BLOB
 ) STRICT;
 CREATE UNIQUE INDEX events_by_log ON events (workflow, seq);
-CREATE UNIQUE INDEX events_by_key ON events (workflow, key) WHERE key IS NOT NULL;
-CREATE TABLE heads (
+{_KEYS}CREATE TABLE heads (
     workflow INTEGER PRIMARY KEY,
     first_kept_seq INTEGER NOT NULL DEFAULT 1,
     digest_before BLOB,
@@ -128,6 +130,7 @@ Migration = str | Callable[[apsw.Connection], None]
 MIGRATIONS: Final[dict[int, Migration]] = {
     1: "",  # the kinds of durable workflows: no table changed, but an older treadle cannot read them
     2: _LIFETIMES,  # branches, logs that begin in the middle, and logs that have lost their beginning
+    3: "DROP INDEX events_by_key;\n" + _KEYS,  # a key may come again where a branch knows its old event
 }
 """From version -> what makes it the next one: SQL, or a function on the connection.
 

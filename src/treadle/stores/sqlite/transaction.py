@@ -9,11 +9,15 @@ its generation is the store's current one only as long as no other connection ha
 has failed. A second token for the same log may lag behind; then either its seq does not fit the batch,
 and the log is looked up, or both are behind, and the unique index refuses the row. So whatever a caller
 makes of tokens, a row is written only at the end of its log.
+
+No token tells of keys. Those of batches that were believed are asked for all together, before their rows
+are written: no index can refuse a known one, since an event that was cut keeps its key for branches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any, Final
 
 import apsw
@@ -64,6 +68,19 @@ ON CONFLICT (workflow_id, message_id) DO NOTHING
 _TAKE_MESSAGE: Final = """
 UPDATE mailbox SET taken = 1, payload = x'' WHERE workflow_id = ? AND message_id = ?
 """
+
+
+def _asks_for_keys() -> dict[int, str]:
+    # A look at an index for each; only where one is found, another at whether its log shows the event yet.
+    statement = """
+    WITH asked (workflow, key) AS (VALUES %s)
+    SELECT 1 FROM asked CROSS JOIN events AS e ON e.workflow = asked.workflow AND e.key = asked.key
+    WHERE NOT EXISTS (SELECT 1 FROM beginnings WHERE workflow = e.workflow AND first_kept_seq > e.seq)
+    """
+    return {size: statement % ",".join(["(?,?)"] * size) for size in _INSERT_KEYED}
+
+
+_KNOWN_KEYS: Final = _asks_for_keys()
 _DIGEST: Final = "SELECT digest FROM events WHERE workflow = ? AND seq = ?"
 _MESSAGE_WAITS: Final = "SELECT 1 FROM mailbox WHERE workflow_id = ? AND message_id = ? AND taken = 0"
 
@@ -112,6 +129,7 @@ class Transaction:
         self._workflows: list[Any] = []
         self._rows: list[Any] = []
         self._keyed = False
+        self._keys_unasked = False
         self._payload_size_bytes = 0
         # Of every log the careful way has met: its head as it was read, its token as it is now.
         self._careful = False
@@ -132,7 +150,8 @@ class Transaction:
 
         Raises:
             UsageError: a unit is wrong by itself; the transaction must be rolled back.
-            apsw.ConstraintError: a token was behind its log; roll back, and try again with none believed.
+            apsw.ConstraintError: a token was behind its log, or a key is known; roll back, and try again with
+                no token believed.
         """
         self._units = units
         outcomes: list[Outcome] = [WRITTEN] * len(units)
@@ -231,6 +250,7 @@ class Transaction:
                 return False
             seq += 1
         self._collect(batch, token)
+        self._keys_unasked = self._keys_unasked or keys is not None
         return True
 
     def _collect(self, batch: Batch, token: Token) -> None:
@@ -271,6 +291,8 @@ class Transaction:
         most = ROWS_PER_STATEMENT_MAX
         while most > 1 and self._payload_size_bytes * most > STATEMENT_SIZE_BYTES_MAX * count:
             most >>= 1
+        if self._keys_unasked:
+            self._ask_for_keys(rows)
         if self._keyed:
             self._insert(_INSERT_KEYED, rows, _KEYED, most)
         else:
@@ -279,17 +301,20 @@ class Transaction:
             self._insert(_INSERT_PLAIN, rows, _PLAIN, most)
         # Asked now: a row of another table that follows would answer with a number of its own.
         self.position_written = self._connection.last_insert_rowid()
-        self._rows, self._keyed, self._payload_size_bytes = [], False, 0
+        self._rows, self._keyed, self._keys_unasked, self._payload_size_bytes = [], False, False, 0
+
+    def _ask_for_keys(self, rows: list[Any]) -> None:
+        keys = zip(rows[::_KEYED], rows[_PLAIN::_KEYED], strict=True)
+        pairs = [pair for pair in keys if pair[1] is not None]
+        asked = list(chain.from_iterable(pairs))
+        parts = _in_parts(_KNOWN_KEYS, asked, 2, ROWS_PER_STATEMENT_MAX)
+        if len(set(pairs)) < len(pairs) or any(self._execute(*part).get for part in parts):
+            raise apsw.ConstraintError("a key is known; each unit has to be judged")
 
     def _insert(self, statements: dict[int, str], values: list[Any], width: int, rows_max: int) -> None:
         execute = self._execute
-        start, end, size = 0, len(values), rows_max
-        while start < end:
-            while size * width > end - start:
-                size >>= 1
-            stop = start + size * width
-            execute(statements[size], values if size * width == end else values[start:stop])
-            start = stop
+        for statement, part in _in_parts(statements, values, width, rows_max):
+            execute(statement, part)
 
     # -- the careful way --
 
@@ -306,10 +331,14 @@ class Transaction:
             unit = finished(given, self)
         except UsageError as error:
             return Refused(error)
+        # No token tells where a log begins.
+        looked_up = {guard.workflow_id for guard in unit.guards if guard.first_kept_seq is not None}
         self._exact = {
             batch.workflow_id: batch.token
             for batch in unit.batches
-            if isinstance(batch.token, Token) and self._tells(batch.token, batch)
+            if isinstance(batch.token, Token)
+            and self._tells(batch.token, batch)
+            and batch.workflow_id not in looked_up
         }
         outcome = judge_unit(unit, self)
         if not isinstance(outcome, Written) and self._exact:
@@ -409,9 +438,6 @@ class Transaction:
         workflow_id = batch.workflow_id
         token = self._exact.get(workflow_id) or self._tokens[workflow_id]
         self._tokens[workflow_id] = token
-        if batch.keys is not None and (head := self.head(workflow_id)).first_kept_seq > 1:
-            self._flush()
-            lifetimes.forget_keys(self._connection, token.key, head.first_kept_seq, batch.keys)
         self._collect(batch, token)
         if batch.facts is not None:
             self._set_facts(token.key, batch.facts)
@@ -496,3 +522,16 @@ class Transaction:
         """Tell the newest position; see `View.position`."""
         self._flush()
         return reading.position(self._connection)
+
+
+def _in_parts(
+    statements: dict[int, str], values: list[Any], width: int, rows_max: int
+) -> Iterator[tuple[str, list[Any]]]:
+    """Cut rows into parts for which there are statements."""
+    start, end, size = 0, len(values), rows_max
+    while start < end:
+        while size * width > end - start:
+            size >>= 1
+        stop = start + size * width
+        yield statements[size], values if size * width == end else values[start:stop]
+        start = stop

@@ -87,8 +87,8 @@ class Writer:
             try:
                 return self._transact(lambda transaction: transaction.write(units))
             except apsw.ConstraintError:
-                # A token was behind its log. Everything is rolled back and no token is good any more, so now
-                # each unit is looked up, and the answer names who is wrong.
+                # A token was behind its log, or a key is known. Everything is rolled back and no token is
+                # good any more, so now each unit is looked up, and the answer names who is wrong.
                 pass
             return self._transact(lambda transaction: transaction.write(units))
         except (apsw.ConstraintError, InternalError, CorruptStoreError) as error:

@@ -17,6 +17,7 @@ from treadle.stores import (
     Branch,
     Cut,
     Graft,
+    Guard,
     HeadFacts,
     Refused,
     Seam,
@@ -168,6 +169,31 @@ async def key_is_free_again_once_cut(factory: StoreFactory) -> None:
         expect([b"4", b"5", b"again", b"again"], kept, "what is kept")
 
 
+async def key_of_a_deleted_parent_comes_again(factory: StoreFactory) -> None:
+    """Its id takes the key anew, as often as it is deleted; each branch knows the event that it shares."""
+    async with factory.open() as store:
+        await _filled(store)
+        await write(store, await _branch_unit(store, _B, _P, 3))
+        for payload, has_token, branch in ((b"again", True, _C), (b"once more", False, _D)):
+            await write(store, await _cut_unit(store, _P))
+            [head] = await store.heads([_P])
+            token = head.token if has_token else None
+            one, two = (LogWriter.at(head).batch(it, keys=(b"key-2",), token=token) for it in (payload, b"x"))
+            outcomes = await store.append([Unit((one,)), Unit((two,))])
+            expect((one.events,), expect_repeated(outcomes[1]).events, "the event of the second sender")
+            await write(store, await _branch_unit(store, branch, _P, head.next_seq))
+            await _reclaimed(store)
+            for log, known in ((_P, payload), (branch, payload), (_B, b"2"), (_C, b"again")):
+                found = await store.find_key(log, b"key-2")
+                expect(known, found and found.payload, f"the event with the key in {log!r}")
+        [head] = await store.heads([_B])
+        for token in (head.token, None):
+            again = LogWriter.at(head).batch(b"x", keys=(b"key-2",), token=token)
+            [[event]] = expect_repeated((await store.append([Unit((again,))]))[0]).events
+            expect(2, event.seq, "the seq of the event with the key")
+        expect([], await store.check_structure(), "the damage")
+
+
 async def branch_and_parent_go_on_independently(factory: StoreFactory) -> None:
     """What is appended to one is not seen in the other, and the feed carries each event once."""
     async with factory.open() as store:
@@ -290,6 +316,28 @@ async def cut_on_another_head_is_refused(factory: StoreFactory) -> None:
         expect_refused((await store.append([await _cut_unit(store, _D)]))[0], ConflictError)
         await write(store, await _cut_unit(store, _P, 4), await _cut_unit(store, _P, 2))
         expect(4, (await store.heads([_P]))[0].first_kept_seq, "the first kept seq")
+
+
+async def guard_sees_what_was_cut(factory: StoreFactory) -> None:
+    """A log that was cut or deleted stands where it stood; a guard may say as well where it begins."""
+    async with factory.open() as store:
+        await _filled(store)
+        other, [before] = LogWriter.fresh(_D), await store.heads([_P])
+        guard = Guard(_P, before.next_seq, before.digest, before.first_kept_seq)
+        await write(store, Unit((other.batch(b"1"),), (guard,)))
+        for first in (3, before.next_seq):
+            await write(store, await _cut_unit(store, _P, first))
+            [head, another] = await store.heads([_P, _D])
+            for token in (before.token, head.token, None):
+                own = LogWriter.at(head).batch(b"6", token=token)
+                for batch in (own, LogWriter.at(another).batch(b"2")):
+                    expect_refused((await store.append([Unit((batch,), (guard,))]))[0], ConflictError)
+            guard = guard._replace(first_kept_seq=first)
+            for holds in (guard, guard._replace(first_kept_seq=None)):
+                await write(store, Unit((other.batch(b"2"),), (holds,)))
+        unit = Unit((LogWriter.at(head).batch(b"6"),), (guard,))
+        await write(store, unit)
+        expect_repeated((await store.append([unit]))[0])
 
 
 async def deleted_log_keeps_its_place(factory: StoreFactory) -> None:
