@@ -87,9 +87,11 @@ def feed_of(events: Iterable[tuple[str, Any, bytes] | FeedEvent]) -> list[FeedEv
     """
     feed: list[FeedEvent] = []
     seqs: dict[str, int] = {}
-    if isinstance(events, str | bytes) or not isinstance(events, Iterable):
-        raise InvalidValueError(f"events are a list of (workflow id, kind, payload), got {events!r:.60}")
-    for position, event in enumerate(events, 1):
+    given: Any = events
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        raise InvalidValueError(f"events are a list of (workflow id, kind, payload), got {given!r:.60}")
+    event: Any
+    for position, event in enumerate(given, 1):
         if isinstance(event, FeedEvent):
             feed.append(event)
             continue
