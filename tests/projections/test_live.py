@@ -454,3 +454,20 @@ async def test_an_encode_that_raises_is_told_by_verify_and_rebuild(store, autoju
         assert "KeyError" in verdict.differences[0].why
         with pytest.raises(InvalidValueError, match=r"projection 'fragile'.*KeyError"):
             await views.rebuild("fragile")
+
+
+async def test_what_no_event_has_stopped_names_none(store, autojump_clock):
+    views = Projections(Projection("each", int, lambda n, _: n + 1), every_seconds=1)
+    async with opened(store, views) as runtime:
+        await append(runtime, "a")
+        await views.caught_up()
+        newer = Projection("each", int, lambda n, _: n + 1, version=2)
+        await Projections(newer).rebuild("each", host=runtime.host())
+        await append(runtime, "a")
+        await trio.sleep(5)
+
+        (stands,) = views.statistics()
+        assert (stands.status, stands.failed_position, stands.failed_workflow_id) == ("stopped", None, None)
+        assert "ProjectionVersionError" in stands.failure
+        with pytest.raises(ProjectionStoppedError, match=r"stopped at position \d+: Proj"):
+            views.state("each")

@@ -222,11 +222,9 @@ class Keeper:
     def _note(self, failure: Failure, cause: BaseException | None) -> None:
         self.failure, self.cause = failure, cause
         _logger.warning(
-            "projection %r stops at position %d (workflow %r): %s; it is tried again by retry(), and when"
-            " it is opened again",
+            "projection %r stops at %s: %s; it is tried again by retry(), and when it is opened again",
             self.name,
-            failure.position,
-            failure.workflow_id,
+            failure.place,
             failure.error,
             exc_info=cause,
         )
@@ -402,9 +400,8 @@ class Keeper:
             why = "another process keeps it up; read what that has written with stored()"
         elif self.failure is not None:
             why = (
-                f"it has stopped at position {self.failure.position} (workflow"
-                f" {self.failure.workflow_id!r}): {self.failure.error}; mend its fold and call retry(), or"
-                " open the runtime again"
+                f"it has stopped at {self.failure.place}: {self.failure.error}; mend its fold and call"
+                " retry(), or open the runtime again"
             )
         else:
             why = "no runtime keeps it up; hand the projections to open_runtime(projections=...)"
@@ -426,6 +423,7 @@ class Keeper:
             A frozen snapshot.
         """
         failure = self.failure
+        at_event = failure if failure and failure.workflow_id else None
         keys = 1
         if self.projection.key is not None:
             written = self.checkpoint.keys if self.checkpoint else 0
@@ -439,8 +437,8 @@ class Keeper:
             written_position=self.checkpoint.position if self.checkpoint else 0,
             keys=keys,
             failure=failure.error if failure else None,
-            failed_position=failure.position if failure else None,
-            failed_workflow_id=failure.workflow_id if failure else None,
+            failed_position=at_event.position if at_event else None,
+            failed_workflow_id=at_event.workflow_id if at_event else None,
         )
 
 

@@ -36,13 +36,18 @@ class Failure(msgspec.Struct, frozen=True):
 
     Attributes:
         position: of the event that its fold could not take.
-        workflow_id: whose event that is.
+        workflow_id: whose event that is; empty when it was no event that stopped it.
         error: what was raised, in words.
     """
 
     position: int
     workflow_id: str
     error: str
+
+    @property
+    def place(self) -> str:
+        """Where it stands, in words."""
+        return f"position {self.position}" + (f" (workflow {self.workflow_id!r})" if self.workflow_id else "")
 
 
 class Form(msgspec.Struct, frozen=True, omit_defaults=True):

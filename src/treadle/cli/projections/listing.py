@@ -70,6 +70,7 @@ def record_of(kept: Kept, newest: int) -> dict[str, Any]:
     if checkpoint is None:
         return {"projection": kept.name, "status": "unreadable", "damage": kept.damage}
     failure = checkpoint.failure
+    at_event = failure if failure and failure.workflow_id else None
     ahead = checkpoint.position > newest
     return {
         "projection": kept.name,
@@ -80,8 +81,8 @@ def record_of(kept: Kept, newest: int) -> dict[str, Any]:
         "keys": checkpoint.keys if checkpoint.keyed else None,
         "written_ns": checkpoint.written_ns,
         "baseline": checkpoint.baseline or None,
-        "failed_position": failure.position if failure else None,
-        "failed_workflow_id": failure.workflow_id if failure else None,
+        "failed_position": at_event.position if at_event else None,
+        "failed_workflow_id": at_event.workflow_id if at_event else None,
         "failure": failure.error if failure else None,
     }
 
@@ -93,9 +94,8 @@ def _cells(record: dict[str, Any]) -> tuple[str, ...]:
     keys = "" if record["keys"] is None else f"{record['keys']:,}"
     said = status
     if status == "stopped":
-        said = (
-            f"stopped at {record['failed_position']:,} ({record['failed_workflow_id']}): {record['failure']}"
-        )
+        where = record["failed_position"], record["failed_workflow_id"]
+        said = f"stopped{'' if where[0] is None else f' at {where[0]:,} ({where[1]})'}: {record['failure']}"
     elif status == "ahead":
         said = "ahead of the store: was a backup restored? rebuild it"
     return str(record["version"]), f"{record['position']:,}", f"{record['behind']:,}", keys, name, said
