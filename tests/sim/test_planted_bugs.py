@@ -59,7 +59,8 @@ class DropsAnAcknowledgedEvent(Buggy):
                 log = self._logs[unit.batches[0].workflow_id]
                 put(log, rows_of(log)[:-1])
                 log.positions.pop()
-                log.keys = {key: seq for key, seq in (log.keys or {}).items() if seq <= len(log.payloads)}
+                keys, last = log.keys or {}, len(log.payloads)
+                log.keys = {key: seqs for key, seqs in keys.items() if seqs[-1] <= last}
                 return True
         return False
 

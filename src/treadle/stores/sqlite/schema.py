@@ -27,7 +27,8 @@ from treadle.stores.sqlite.faults import RESTORE
 APPLICATION_ID: Final = 0x54524C45
 """'TRLE', in the file's header: tells our files from everybody else's."""
 SCHEMA_VERSION: Final = 4
-"""Kept as the file's `user_version`. A new event kind raises it, so that an older treadle refuses."""
+"""Kept as the file's `user_version`. A new event kind raises it, so that an older treadle refuses. The next
+one is 7: two bits away from this, so that `log salvage` can tell a newer file from a flipped bit."""
 BUSY_MILLISECONDS: Final = 5_000
 """How long to wait for another process's transaction: many times the longest of ours."""
 CACHE_SIZE_KIBIBYTES: Final = 2_048

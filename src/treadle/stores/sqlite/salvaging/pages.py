@@ -131,7 +131,8 @@ def _refuse_foreign(header: bytes, path: str) -> None:
             f"{path}: an SQLite database, but not a treadle store (application id {application_id:#x},"
             f" expected {schema.APPLICATION_ID:#x}); give another path"
         )
-    if schema.SCHEMA_VERSION < version < 2 * schema.SCHEMA_VERSION and version.bit_count() > 1:
+    is_ours = (version ^ schema.SCHEMA_VERSION).bit_count() <= 1
+    if schema.SCHEMA_VERSION < version < 2 * schema.SCHEMA_VERSION and not is_ours:
         raise StoreFormatError(
             f"{path}: made by a newer treadle: the file has schema version {version}, this treadle knows"
             f" up to {schema.SCHEMA_VERSION}; upgrade treadle"
