@@ -1,6 +1,8 @@
 """Worlds of durable workflows' whole lives hold, and do what they are there for."""
 
+import gc
 import json
+import sys
 from collections import Counter
 
 import pytest
@@ -34,3 +36,14 @@ def test_all_that_can_become_of_a_workflow_becomes_of_some():
         *("append", "baseline", "replay", "snapshot", "prune", "branch log", "begin", "close"),
     } <= {what for what, count in done.items() if count}
     assert cut
+
+
+def test_no_code_is_left_to_the_garbage_collector(monkeypatch):
+    """In this world a log is read again while code of before its reset is still in memory."""
+    left = []
+    monkeypatch.setattr(sys, "unraisablehook", left.append)
+    size = {"workflows": 3, "clients": 4, "operations": 15, "duration_seconds": 300}
+    assert () == world(41620, **size, faults=fault_rates(["all"])).violations
+    gc.collect()
+
+    assert [] == left

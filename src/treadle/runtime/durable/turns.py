@@ -399,6 +399,9 @@ class Turns:
         assert head.facts is not None  # noqa: S101  # the loader gives logs of the engine alone
         self._recognise_start(instance, events)
         definition = self._runner.registry.workflows[head.facts.name]
+        # A reset may have had the log read again while code of before it was still here. Left to the garbage
+        # collector, its clean-up would run at any time and in anybody's task.
+        self._drop_code(instance)
         execution = self._runner.execution(definition, instance.workflow_id, first_seq=events[0].seq)
         try:
             self._guard(execution.replay, events)
