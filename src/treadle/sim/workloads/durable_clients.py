@@ -16,6 +16,7 @@ from treadle.runtime import Runtime
 from treadle.runtime.durable.playing import WhatIf
 from treadle.runtime.transacting import Transaction
 from treadle.sim.workloads.durable_notes import Notes
+from treadle.sim.workloads.living import spend_time
 from treadle.sim.workloads.marked import payload_of
 from treadle.sim.workloads.rewritten import rewritten, touch
 from treadle.sim.world import Answer, World
@@ -27,7 +28,6 @@ ANSWER_SECONDS_MAX: Final = 900
 PAUSE_SECONDS_MAX: Final = 120
 """How long a branch waits at most until it is resumed: what it needs of others must be there then."""
 _MILLE: Final = 1_000
-_NANOSECONDS: Final = 1_000_000_000
 
 
 class DurableClient:
@@ -49,12 +49,7 @@ class DurableClient:
 
     async def live(self) -> None:
         """Make all operations, spread over the plan's duration."""
-        plan = self._world.plan
-        pause_ns = max(1, plan.duration_seconds * _NANOSECONDS // plan.operations)
-        deeds = self.deeds()
-        for _ in range(plan.operations):
-            await self._world.kernel.sleep(self._draws.exponential(pause_ns) / _NANOSECONDS)
-            await self._draws.one_of(deeds)()
+        await spend_time(self._world, self._draws, self.deeds())
 
     def deeds(self) -> Sequence[Callable[[], Awaitable[None]]]:
         """Give what it does, each as often as it is to be drawn."""

@@ -19,6 +19,7 @@ from treadle.log import Appended
 from treadle.runtime import Runtime
 from treadle.sim.draws import Draws
 from treadle.sim.paging import whole_log
+from treadle.sim.workloads.living import spend_time
 from treadle.sim.workloads.log_checks import (
     Told,
     guards_held,
@@ -82,12 +83,7 @@ class Client:
 
     async def live(self) -> None:
         """Make all operations, spread over the plan's duration."""
-        plan = self._world.plan
-        pause_ns = max(1, plan.duration_seconds * _NANOSECONDS // plan.operations)
-        deeds = self.deeds()
-        for _ in range(plan.operations):
-            await self._world.kernel.sleep(self._draws.exponential(pause_ns) / _NANOSECONDS)
-            await self._draws.one_of(deeds)()
+        await spend_time(self._world, self._draws, self.deeds())
 
     def deeds(self) -> Sequence[Callable[[], Awaitable[None]]]:
         """Give what this client does, each as often as it is to be drawn."""
